@@ -1,0 +1,58 @@
+//! Newtypes for every id that crosses the boundary.
+
+use smol_str::SmolStr;
+
+macro_rules! numbered {
+    ($(#[$doc:meta] $name:ident),* $(,)?) => {$(
+        #[$doc]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    )*};
+}
+
+numbered! {
+    /// Names one load request of one client value.
+    LoadId,
+    /// Names one commit of one client value; counts up from 1.
+    CommitId,
+    /// Names an event. Durable events keep their id over restarts, so an application may de-duplicate by it.
+    EventId,
+    /// Names one accepted verb; its end arrives as an event that carries the same id.
+    OpId,
+}
+
+/// The id of a message: chosen by its sender, unique per sending user.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(SmolStr);
+
+impl MessageId {
+    /// Wraps the text of an id.
+    #[must_use]
+    pub fn new(text: impl Into<SmolStr>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MessageId({})", self.0)
+    }
+}

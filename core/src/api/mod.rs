@@ -1,0 +1,18 @@
+//! The public vocabulary: what goes in, what comes out, what it is called. Plain data without behaviour.
+
+mod config;
+mod event;
+mod ids;
+mod input;
+mod output;
+mod storage;
+
+pub use config::{Config, Limits, Platform, ProtocolProfile};
+pub use event::{
+    Aliases, ChatState, DeviceOutcome, Disconnect, Envelope, Event, FaultReason, LinkFailure, LinkStep, MessageEvent,
+    OpResult, Presence, ReceiptEvent, ReceiptKind, Recommendation, SendReport, UndecryptableEvent, UndecryptableReason,
+};
+pub use ids::{CommitId, EventId, LoadId, MessageId, OpId};
+pub use input::{CloseReason, CommitError, Input, Misuse};
+pub use output::{Endpoint, Output};
+pub use storage::{Commit, Epoch, Key, LoadRequest, Record, Space};

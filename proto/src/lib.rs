@@ -1,0 +1,1 @@
+//! The protocol schema as Rust types.

@@ -1,0 +1,2 @@
+//! Command line for whatsio.
+fn main() {}

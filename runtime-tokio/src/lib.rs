@@ -1,0 +1,1 @@
+//! An async client for WhatsApp's multi-device protocol on tokio.

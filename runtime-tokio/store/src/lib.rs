@@ -1,0 +1,1 @@
+//! Durable record stores for whatsio.
