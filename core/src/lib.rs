@@ -3,4 +3,14 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod app_state;
+pub mod binary;
+pub mod crypto;
+pub mod media;
+pub mod message;
+pub mod noise;
+pub mod pairing;
+#[cfg(feature = "relay")]
+pub mod relay;
+pub mod signal;
 pub mod types;

@@ -1,0 +1,1 @@
+//! Media objects: key expansion, streaming cipher, sidecar. Moves no files.

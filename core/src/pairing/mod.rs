@@ -1,0 +1,1 @@
+//! The signed and encrypted values that linking exchanges, for both sides. Knows neither stanzas nor storage.

@@ -1,0 +1,1 @@
+//! Pairwise sessions and sender keys as pure values. Knows neither addresses, stanzas nor storage.
