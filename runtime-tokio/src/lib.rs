@@ -1,1 +1,3 @@
 //! An async client for WhatsApp's multi-device protocol on tokio.
+
+pub mod transport;
