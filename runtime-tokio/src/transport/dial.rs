@@ -189,9 +189,8 @@ fn bad_url(url: &str) -> DialError {
 /// Tries every address of the host in turn; each gets a share of the patience, so that one dead address (often IPv6)
 /// does not use it up.
 async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
-    let addresses = lookup_host((host, port))
-        .await
-        .map_err(|source| DialError::Resolve { host: host.to_owned(), source })?;
+    let addresses =
+        lookup_host((host, port)).await.map_err(|source| DialError::Resolve { host: host.to_owned(), source })?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match timeout(PER_ADDRESS, TcpStream::connect(address)).await {

@@ -106,12 +106,7 @@ impl std::fmt::Debug for Proxy {
 
 impl Proxy {
     /// Asks the proxy at the other end of `stream` for a connection to `host:port`.
-    pub(super) async fn greet(
-        &self,
-        mut stream: BoxedStream,
-        host: &str,
-        port: u16,
-    ) -> Result<BoxedStream, DialError> {
+    pub(super) async fn greet(&self, mut stream: BoxedStream, host: &str, port: u16) -> Result<BoxedStream, DialError> {
         match self.kind {
             ProxyKind::Http | ProxyKind::Https => {
                 self.connect_http(&mut stream, host, port).await?;
