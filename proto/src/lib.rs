@@ -1,1 +1,3 @@
 //! The protocol schema as Rust types.
+
+pub mod fields;
