@@ -2,10 +2,19 @@
 //!
 //! `WHATSIO_VECTORS=/some/folder cargo test -p whatsio-tests --test vectors` runs other values of the same format.
 
+mod ids;
+mod jid;
+mod malformed;
 mod suite;
+mod wire;
 
 use suite::Suite;
 
 fn main() -> std::process::ExitCode {
-    Suite::default().finish()
+    let mut suite = Suite::default();
+    wire::run(&mut suite);
+    malformed::run(&mut suite);
+    jid::run(&mut suite);
+    ids::run(&mut suite);
+    suite.finish()
 }
