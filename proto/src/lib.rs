@@ -1,8 +1,3 @@
-<<<<<<< HEAD
-//! The protocol schema as Rust types.
-
-pub mod fields;
-=======
 //! The protocol's messages as Rust types, one module per protobuf package.
 //!
 //! The schema in `schema/` is the source: our own `.proto` files, grouped by domain. The code under `generated/` is made
@@ -43,6 +38,8 @@ macro_rules! redacted_debug {
         }
     };
 }
+
+pub mod fields;
 
 pub use prost;
 
@@ -150,4 +147,3 @@ package! {
     /// Messages as they are stored, with receipts, reactions and poll updates.
     web
 }
->>>>>>> 460f0e5 (The protocol's schema as types)

@@ -1414,233 +1414,339 @@ redacted_debug!(RecentEmojiWeight, "RecentEmojiWeight");
 pub struct SyncActionValue {
     #[prost(int64, optional, tag = "1")]
     pub timestamp: ::core::option::Option<i64>,
-    #[prost(message, optional, tag = "2")]
-    pub star_action: ::core::option::Option<StarAction>,
-    #[prost(message, optional, tag = "3")]
-    pub contact_action: ::core::option::Option<ContactAction>,
-    #[prost(message, optional, tag = "4")]
-    pub mute_action: ::core::option::Option<MuteAction>,
-    #[prost(message, optional, tag = "5")]
-    pub pin_action: ::core::option::Option<PinAction>,
-    #[prost(message, optional, tag = "7")]
-    pub push_name_setting: ::core::option::Option<PushNameSetting>,
-    #[prost(message, optional, tag = "8")]
-    pub quick_reply_action: ::core::option::Option<QuickReplyAction>,
-    #[prost(message, optional, tag = "11")]
-    pub recent_emoji_weights_action: ::core::option::Option<RecentEmojiWeightsAction>,
-    #[prost(message, optional, tag = "14")]
-    pub label_edit_action: ::core::option::Option<LabelEditAction>,
-    #[prost(message, optional, tag = "15")]
-    pub label_association_action: ::core::option::Option<LabelAssociationAction>,
-    #[prost(message, optional, tag = "16")]
-    pub locale_setting: ::core::option::Option<LocaleSetting>,
-    #[prost(message, optional, tag = "17")]
-    pub archive_chat_action: ::core::option::Option<ArchiveChatAction>,
-    #[prost(message, optional, tag = "18")]
-    pub delete_message_for_me_action: ::core::option::Option<DeleteMessageForMeAction>,
-    #[prost(message, optional, tag = "19")]
-    pub key_expiration: ::core::option::Option<KeyExpiration>,
-    #[prost(message, optional, tag = "20")]
-    pub mark_chat_as_read_action: ::core::option::Option<MarkChatAsReadAction>,
-    #[prost(message, optional, tag = "21")]
-    pub clear_chat_action: ::core::option::Option<ClearChatAction>,
-    #[prost(message, optional, tag = "22")]
-    pub delete_chat_action: ::core::option::Option<DeleteChatAction>,
-    #[prost(message, optional, tag = "23")]
-    pub unarchive_chats_setting: ::core::option::Option<UnarchiveChatsSetting>,
-    #[prost(message, optional, tag = "24")]
-    pub primary_feature: ::core::option::Option<PrimaryFeature>,
-    #[prost(message, optional, tag = "26")]
-    pub android_unsupported_actions: ::core::option::Option<AndroidUnsupportedActions>,
-    #[prost(message, optional, tag = "27")]
-    pub agent_action: ::core::option::Option<AgentAction>,
-    #[prost(message, optional, tag = "28")]
-    pub subscription_action: ::core::option::Option<SubscriptionAction>,
-    #[prost(message, optional, tag = "29")]
-    pub user_status_mute_action: ::core::option::Option<UserStatusMuteAction>,
-    #[prost(message, optional, tag = "30")]
-    pub time_format_action: ::core::option::Option<TimeFormatAction>,
-    #[prost(message, optional, tag = "31")]
-    pub nux_action: ::core::option::Option<NuxAction>,
-    #[prost(message, optional, tag = "32")]
-    pub primary_version_action: ::core::option::Option<PrimaryVersionAction>,
+    #[prost(message, optional, boxed, tag = "2")]
+    pub star_action: ::core::option::Option<::prost::alloc::boxed::Box<StarAction>>,
+    #[prost(message, optional, boxed, tag = "3")]
+    pub contact_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<ContactAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "4")]
+    pub mute_action: ::core::option::Option<::prost::alloc::boxed::Box<MuteAction>>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub pin_action: ::core::option::Option<::prost::alloc::boxed::Box<PinAction>>,
+    #[prost(message, optional, boxed, tag = "7")]
+    pub push_name_setting: ::core::option::Option<
+        ::prost::alloc::boxed::Box<PushNameSetting>,
+    >,
+    #[prost(message, optional, boxed, tag = "8")]
+    pub quick_reply_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<QuickReplyAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "11")]
+    pub recent_emoji_weights_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<RecentEmojiWeightsAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "14")]
+    pub label_edit_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LabelEditAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "15")]
+    pub label_association_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LabelAssociationAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "16")]
+    pub locale_setting: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LocaleSetting>,
+    >,
+    #[prost(message, optional, boxed, tag = "17")]
+    pub archive_chat_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<ArchiveChatAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "18")]
+    pub delete_message_for_me_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<DeleteMessageForMeAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "19")]
+    pub key_expiration: ::core::option::Option<
+        ::prost::alloc::boxed::Box<KeyExpiration>,
+    >,
+    #[prost(message, optional, boxed, tag = "20")]
+    pub mark_chat_as_read_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<MarkChatAsReadAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "21")]
+    pub clear_chat_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<ClearChatAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "22")]
+    pub delete_chat_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<DeleteChatAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "23")]
+    pub unarchive_chats_setting: ::core::option::Option<
+        ::prost::alloc::boxed::Box<UnarchiveChatsSetting>,
+    >,
+    #[prost(message, optional, boxed, tag = "24")]
+    pub primary_feature: ::core::option::Option<
+        ::prost::alloc::boxed::Box<PrimaryFeature>,
+    >,
+    #[prost(message, optional, boxed, tag = "26")]
+    pub android_unsupported_actions: ::core::option::Option<
+        ::prost::alloc::boxed::Box<AndroidUnsupportedActions>,
+    >,
+    #[prost(message, optional, boxed, tag = "27")]
+    pub agent_action: ::core::option::Option<::prost::alloc::boxed::Box<AgentAction>>,
+    #[prost(message, optional, boxed, tag = "28")]
+    pub subscription_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<SubscriptionAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "29")]
+    pub user_status_mute_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<UserStatusMuteAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "30")]
+    pub time_format_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TimeFormatAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "31")]
+    pub nux_action: ::core::option::Option<::prost::alloc::boxed::Box<NuxAction>>,
+    #[prost(message, optional, boxed, tag = "32")]
+    pub primary_version_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<PrimaryVersionAction>,
+    >,
     #[prost(message, optional, boxed, tag = "33")]
     pub sticker_action: ::core::option::Option<
         ::prost::alloc::boxed::Box<StickerAction>,
     >,
-    #[prost(message, optional, tag = "34")]
-    pub remove_recent_sticker_action: ::core::option::Option<RemoveRecentStickerAction>,
-    #[prost(message, optional, tag = "35")]
-    pub chat_assignment: ::core::option::Option<ChatAssignmentAction>,
-    #[prost(message, optional, tag = "36")]
+    #[prost(message, optional, boxed, tag = "34")]
+    pub remove_recent_sticker_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<RemoveRecentStickerAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "35")]
+    pub chat_assignment: ::core::option::Option<
+        ::prost::alloc::boxed::Box<ChatAssignmentAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "36")]
     pub chat_assignment_opened_status: ::core::option::Option<
-        ChatAssignmentOpenedStatusAction,
+        ::prost::alloc::boxed::Box<ChatAssignmentOpenedStatusAction>,
     >,
-    #[prost(message, optional, tag = "37")]
-    pub pn_for_lid_chat_action: ::core::option::Option<PnForLidChatAction>,
-    #[prost(message, optional, tag = "38")]
-    pub marketing_message_action: ::core::option::Option<MarketingMessageAction>,
-    #[prost(message, optional, tag = "39")]
+    #[prost(message, optional, boxed, tag = "37")]
+    pub pn_for_lid_chat_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<PnForLidChatAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "38")]
+    pub marketing_message_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<MarketingMessageAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "39")]
     pub marketing_message_broadcast_action: ::core::option::Option<
-        MarketingMessageBroadcastAction,
+        ::prost::alloc::boxed::Box<MarketingMessageBroadcastAction>,
     >,
-    #[prost(message, optional, tag = "40")]
-    pub external_web_beta_action: ::core::option::Option<ExternalWebBetaAction>,
-    #[prost(message, optional, tag = "41")]
+    #[prost(message, optional, boxed, tag = "40")]
+    pub external_web_beta_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<ExternalWebBetaAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "41")]
     pub privacy_setting_relay_all_calls: ::core::option::Option<
-        PrivacySettingRelayAllCalls,
+        ::prost::alloc::boxed::Box<PrivacySettingRelayAllCalls>,
     >,
-    #[prost(message, optional, tag = "42")]
-    pub call_log_action: ::core::option::Option<CallLogAction>,
-    #[prost(message, optional, tag = "43")]
-    pub ugc_bot: ::core::option::Option<UgcBot>,
-    #[prost(message, optional, tag = "44")]
-    pub status_privacy: ::core::option::Option<StatusPrivacyAction>,
-    #[prost(message, optional, tag = "45")]
-    pub bot_welcome_request_action: ::core::option::Option<BotWelcomeRequestAction>,
-    #[prost(message, optional, tag = "46")]
+    #[prost(message, optional, boxed, tag = "42")]
+    pub call_log_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<CallLogAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "43")]
+    pub ugc_bot: ::core::option::Option<::prost::alloc::boxed::Box<UgcBot>>,
+    #[prost(message, optional, boxed, tag = "44")]
+    pub status_privacy: ::core::option::Option<
+        ::prost::alloc::boxed::Box<StatusPrivacyAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "45")]
+    pub bot_welcome_request_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<BotWelcomeRequestAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "46")]
     pub delete_individual_call_log: ::core::option::Option<
-        DeleteIndividualCallLogAction,
+        ::prost::alloc::boxed::Box<DeleteIndividualCallLogAction>,
     >,
-    #[prost(message, optional, tag = "47")]
-    pub label_reordering_action: ::core::option::Option<LabelReorderingAction>,
-    #[prost(message, optional, tag = "48")]
-    pub payment_info_action: ::core::option::Option<PaymentInfoAction>,
-    #[prost(message, optional, tag = "49")]
+    #[prost(message, optional, boxed, tag = "47")]
+    pub label_reordering_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LabelReorderingAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "48")]
+    pub payment_info_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<PaymentInfoAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "49")]
     pub custom_payment_methods_action: ::core::option::Option<
-        CustomPaymentMethodsAction,
+        ::prost::alloc::boxed::Box<CustomPaymentMethodsAction>,
     >,
-    #[prost(message, optional, tag = "50")]
-    pub lock_chat_action: ::core::option::Option<LockChatAction>,
-    #[prost(message, optional, tag = "51")]
-    pub chat_lock_settings: ::core::option::Option<super::chat_lock::ChatLockSettings>,
-    #[prost(message, optional, tag = "52")]
-    pub wamo_user_identifier_action: ::core::option::Option<WamoUserIdentifierAction>,
-    #[prost(message, optional, tag = "53")]
+    #[prost(message, optional, boxed, tag = "50")]
+    pub lock_chat_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LockChatAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "51")]
+    pub chat_lock_settings: ::core::option::Option<
+        ::prost::alloc::boxed::Box<super::chat_lock::ChatLockSettings>,
+    >,
+    #[prost(message, optional, boxed, tag = "52")]
+    pub wamo_user_identifier_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<WamoUserIdentifierAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "53")]
     pub privacy_setting_disable_link_previews_action: ::core::option::Option<
-        PrivacySettingDisableLinkPreviewsAction,
+        ::prost::alloc::boxed::Box<PrivacySettingDisableLinkPreviewsAction>,
     >,
-    #[prost(message, optional, tag = "54")]
+    #[prost(message, optional, boxed, tag = "54")]
     pub device_capabilities: ::core::option::Option<
-        super::device_capabilities::DeviceCapabilities,
+        ::prost::alloc::boxed::Box<super::device_capabilities::DeviceCapabilities>,
     >,
-    #[prost(message, optional, tag = "55")]
-    pub note_edit_action: ::core::option::Option<NoteEditAction>,
-    #[prost(message, optional, tag = "56")]
-    pub favorites_action: ::core::option::Option<FavoritesAction>,
-    #[prost(message, optional, tag = "57")]
+    #[prost(message, optional, boxed, tag = "55")]
+    pub note_edit_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<NoteEditAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "56")]
+    pub favorites_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<FavoritesAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "57")]
     pub merchant_payment_partner_action: ::core::option::Option<
-        MerchantPaymentPartnerAction,
+        ::prost::alloc::boxed::Box<MerchantPaymentPartnerAction>,
     >,
-    #[prost(message, optional, tag = "58")]
+    #[prost(message, optional, boxed, tag = "58")]
     pub waffle_account_link_state_action: ::core::option::Option<
-        WaffleAccountLinkStateAction,
+        ::prost::alloc::boxed::Box<WaffleAccountLinkStateAction>,
     >,
-    #[prost(message, optional, tag = "59")]
-    pub username_chat_start_mode: ::core::option::Option<UsernameChatStartModeAction>,
-    #[prost(message, optional, tag = "60")]
+    #[prost(message, optional, boxed, tag = "59")]
+    pub username_chat_start_mode: ::core::option::Option<
+        ::prost::alloc::boxed::Box<UsernameChatStartModeAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "60")]
     pub notification_activity_setting_action: ::core::option::Option<
-        NotificationActivitySettingAction,
+        ::prost::alloc::boxed::Box<NotificationActivitySettingAction>,
     >,
-    #[prost(message, optional, tag = "61")]
-    pub lid_contact_action: ::core::option::Option<LidContactAction>,
-    #[prost(message, optional, tag = "62")]
+    #[prost(message, optional, boxed, tag = "61")]
+    pub lid_contact_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LidContactAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "62")]
     pub ctwa_per_customer_data_sharing_action: ::core::option::Option<
-        CtwaPerCustomerDataSharingAction,
+        ::prost::alloc::boxed::Box<CtwaPerCustomerDataSharingAction>,
     >,
-    #[prost(message, optional, tag = "63")]
-    pub payment_tos_action: ::core::option::Option<PaymentTosAction>,
-    #[prost(message, optional, tag = "64")]
+    #[prost(message, optional, boxed, tag = "63")]
+    pub payment_tos_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<PaymentTosAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "64")]
     pub privacy_setting_channels_personalised_recommendation_action: ::core::option::Option<
-        PrivacySettingChannelsPersonalisedRecommendationAction,
+        ::prost::alloc::boxed::Box<
+            PrivacySettingChannelsPersonalisedRecommendationAction,
+        >,
     >,
-    #[prost(message, optional, tag = "66")]
+    #[prost(message, optional, boxed, tag = "66")]
     pub detected_outcomes_status_action: ::core::option::Option<
-        DetectedOutcomesStatusAction,
+        ::prost::alloc::boxed::Box<DetectedOutcomesStatusAction>,
     >,
-    #[prost(message, optional, tag = "68")]
+    #[prost(message, optional, boxed, tag = "68")]
     pub maiba_ai_features_control_action: ::core::option::Option<
-        MaibaAiFeaturesControlAction,
+        ::prost::alloc::boxed::Box<MaibaAiFeaturesControlAction>,
     >,
-    #[prost(message, optional, tag = "69")]
+    #[prost(message, optional, boxed, tag = "69")]
     pub business_broadcast_list_action: ::core::option::Option<
-        BusinessBroadcastListAction,
+        ::prost::alloc::boxed::Box<BusinessBroadcastListAction>,
     >,
-    #[prost(message, optional, tag = "70")]
-    pub music_user_id_action: ::core::option::Option<MusicUserIdAction>,
-    #[prost(message, optional, tag = "71")]
+    #[prost(message, optional, boxed, tag = "70")]
+    pub music_user_id_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<MusicUserIdAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "71")]
     pub status_post_opt_in_notification_preferences_action: ::core::option::Option<
-        StatusPostOptInNotificationPreferencesAction,
+        ::prost::alloc::boxed::Box<StatusPostOptInNotificationPreferencesAction>,
     >,
-    #[prost(message, optional, tag = "72")]
-    pub avatar_updated_action: ::core::option::Option<AvatarUpdatedAction>,
-    #[prost(message, optional, tag = "74")]
+    #[prost(message, optional, boxed, tag = "72")]
+    pub avatar_updated_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<AvatarUpdatedAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "74")]
     pub private_processing_setting_action: ::core::option::Option<
-        PrivateProcessingSettingAction,
+        ::prost::alloc::boxed::Box<PrivateProcessingSettingAction>,
     >,
-    #[prost(message, optional, tag = "75")]
+    #[prost(message, optional, boxed, tag = "75")]
     pub newsletter_saved_interests_action: ::core::option::Option<
-        NewsletterSavedInterestsAction,
+        ::prost::alloc::boxed::Box<NewsletterSavedInterestsAction>,
     >,
-    #[prost(message, optional, tag = "76")]
-    pub ai_thread_rename_action: ::core::option::Option<AiThreadRenameAction>,
-    #[prost(message, optional, tag = "77")]
-    pub interactive_message_action: ::core::option::Option<InteractiveMessageAction>,
+    #[prost(message, optional, boxed, tag = "76")]
+    pub ai_thread_rename_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<AiThreadRenameAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "77")]
+    pub interactive_message_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<InteractiveMessageAction>,
+    >,
     #[prost(message, optional, boxed, tag = "78")]
     pub settings_sync_action: ::core::option::Option<
         ::prost::alloc::boxed::Box<SettingsSyncAction>,
     >,
-    #[prost(message, optional, tag = "79")]
-    pub out_contact_action: ::core::option::Option<OutContactAction>,
-    #[prost(message, optional, tag = "80")]
-    pub nct_salt_sync_action: ::core::option::Option<NctSaltSyncAction>,
+    #[prost(message, optional, boxed, tag = "79")]
+    pub out_contact_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<OutContactAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "80")]
+    pub nct_salt_sync_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<NctSaltSyncAction>,
+    >,
     #[prost(message, optional, boxed, tag = "81")]
     pub business_broadcast_campaign_action: ::core::option::Option<
         ::prost::alloc::boxed::Box<BusinessBroadcastCampaignAction>,
     >,
-    #[prost(message, optional, tag = "82")]
+    #[prost(message, optional, boxed, tag = "82")]
     pub business_broadcast_insights_action: ::core::option::Option<
-        BusinessBroadcastInsightsAction,
+        ::prost::alloc::boxed::Box<BusinessBroadcastInsightsAction>,
     >,
     #[prost(message, optional, boxed, tag = "83")]
     pub customer_data_action: ::core::option::Option<
         ::prost::alloc::boxed::Box<CustomerDataAction>,
     >,
-    #[prost(message, optional, tag = "84")]
-    pub subscriptions_sync_v2_action: ::core::option::Option<SubscriptionsSyncV2Action>,
-    #[prost(message, optional, tag = "85")]
-    pub thread_pin_action: ::core::option::Option<ThreadPinAction>,
-    #[prost(message, optional, tag = "86")]
+    #[prost(message, optional, boxed, tag = "84")]
+    pub subscriptions_sync_v2_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<SubscriptionsSyncV2Action>,
+    >,
+    #[prost(message, optional, boxed, tag = "85")]
+    pub thread_pin_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<ThreadPinAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "86")]
     pub auto_organize_business_chat_setting: ::core::option::Option<
-        AutoOrganizeBusinessChatSetting,
+        ::prost::alloc::boxed::Box<AutoOrganizeBusinessChatSetting>,
     >,
-    #[prost(message, optional, tag = "87")]
-    pub biz_ai_settings_nudge_action: ::core::option::Option<BizAiSettingsNudgeAction>,
-    #[prost(message, optional, tag = "88")]
-    pub coex_v2_version_action: ::core::option::Option<CoexV2VersionAction>,
-    #[prost(message, optional, tag = "89")]
-    pub wasa_root_secret_action: ::core::option::Option<WasaRootSecretAction>,
-    #[prost(message, optional, tag = "90")]
-    pub bubble_lock_message_action: ::core::option::Option<BubbleLockMessageAction>,
-    #[prost(message, optional, tag = "91")]
-    pub label_sublist_action: ::core::option::Option<LabelSublistAction>,
-    #[prost(message, optional, tag = "92")]
+    #[prost(message, optional, boxed, tag = "87")]
+    pub biz_ai_settings_nudge_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<BizAiSettingsNudgeAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "88")]
+    pub coex_v2_version_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<CoexV2VersionAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "89")]
+    pub wasa_root_secret_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<WasaRootSecretAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "90")]
+    pub bubble_lock_message_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<BubbleLockMessageAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "91")]
+    pub label_sublist_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<LabelSublistAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "92")]
     pub device_capabilities_v2: ::core::option::Option<
-        super::device_capabilities::DeviceCapabilities,
+        ::prost::alloc::boxed::Box<super::device_capabilities::DeviceCapabilities>,
     >,
-    #[prost(message, optional, tag = "93")]
-    pub ctwa_message_received_action: ::core::option::Option<CtwaMessageReceivedAction>,
-    #[prost(message, optional, tag = "94")]
+    #[prost(message, optional, boxed, tag = "93")]
+    pub ctwa_message_received_action: ::core::option::Option<
+        ::prost::alloc::boxed::Box<CtwaMessageReceivedAction>,
+    >,
+    #[prost(message, optional, boxed, tag = "94")]
     pub shared_device_allowlist_action: ::core::option::Option<
-        SharedDeviceAllowlistAction,
+        ::prost::alloc::boxed::Box<SharedDeviceAllowlistAction>,
     >,
-    #[prost(message, optional, tag = "95")]
+    #[prost(message, optional, boxed, tag = "95")]
     pub contact_manager_metadata_action: ::core::option::Option<
-        ContactManagerMetadataAction,
+        ::prost::alloc::boxed::Box<ContactManagerMetadataAction>,
     >,
-    #[prost(message, optional, tag = "96")]
+    #[prost(message, optional, boxed, tag = "96")]
     pub business_folder_activation_action: ::core::option::Option<
-        BusinessFolderActivationAction,
+        ::prost::alloc::boxed::Box<BusinessFolderActivationAction>,
     >,
 }
 redacted_debug!(SyncActionValue, "SyncActionValue");
