@@ -1,1 +1,11 @@
 //! Primitives with one spelling each: generator, secrets, curve, hashes and ciphers. Knows nothing of the protocol.
+
+pub mod curve;
+pub mod rng;
+pub mod secret;
+pub mod symmetric;
+
+pub use curve::{CurveError, KeyPair, PrivateKey, PublicKey, Signature};
+pub use rng::Rng;
+pub use secret::Secret;
+pub use symmetric::CipherError;
