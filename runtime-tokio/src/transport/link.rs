@@ -8,8 +8,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+#[cfg(feature = "relay")]
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+#[cfg(feature = "relay")]
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use whatsio_core::api::CloseReason;
@@ -35,6 +39,13 @@ pub enum LinkEvent {
 impl Link {
     pub(super) fn new(socket: WebSocketStream<BoxedStream>) -> Self {
         Self { socket, waiting: VecDeque::new(), waiting_bytes: 0, flushed: true }
+    }
+
+    /// A server's end of a connection whose upgrade is done.
+    #[cfg(feature = "relay")]
+    pub(crate) async fn of_server(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let stream: BoxedStream = Box::new(stream);
+        Self::new(WebSocketStream::from_raw_socket(stream, Role::Server, Some(Self::limits())).await)
     }
 
     /// Limits of the WebSocket layer. A protocol frame has a three-byte length, so one message of 2^24 bytes and its
