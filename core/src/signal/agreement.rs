@@ -58,8 +58,7 @@ mod tests {
         let mut pair = || KeyPair::generate(&mut rng);
         let (alice, base, bob, signed, once) = (pair(), pair(), pair(), pair(), pair());
         for once in [None, Some(&once)] {
-            let ours =
-                initiate(&alice, &base, &bob.public, &signed.public, once.map(|pair| &pair.public)).unwrap();
+            let ours = initiate(&alice, &base, &bob.public, &signed.public, once.map(|pair| &pair.public)).unwrap();
             let theirs = respond(&bob, &signed, once, &alice.public, &base.public).unwrap();
             assert!(ours == theirs);
         }

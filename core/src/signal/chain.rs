@@ -134,8 +134,7 @@ impl MessageKeys {
     /// The authentication code over `body`, bound to who sends it to whom.
     #[must_use]
     pub fn authenticate(&self, sender: &PublicKey, receiver: &PublicKey, body: &[u8]) -> [u8; MAC_LEN] {
-        let mut full =
-            symmetric::hmac_sha256(self.mac.expose(), &[&sender.serialize(), &receiver.serialize(), body]);
+        let mut full = symmetric::hmac_sha256(self.mac.expose(), &[&sender.serialize(), &receiver.serialize(), body]);
         let code = leading(&full);
         full.zeroize();
         code

@@ -21,9 +21,7 @@ mod session;
 mod session_record;
 
 pub use archive::Archive;
-pub use error::{
-    BundleError, DecryptError, EncryptError, GroupDecryptError, ParseError, RecordError, RetryReason,
-};
+pub use error::{BundleError, DecryptError, EncryptError, GroupDecryptError, ParseError, RecordError, RetryReason};
 pub use fingerprint::{Fingerprint, SecurityCode};
 pub use group_message::{Distribution, GroupMessage};
 pub use identity::{LocalIdentity, RegistrationId};

@@ -96,13 +96,7 @@ fn skipped_seed(
 type Walked = (MessageSeed, ChainKey, Vec<(u32, MessageSeed)>);
 
 /// Moves a chain at `index` to `counter`: the seed there, the chain behind it, and the seeds passed over.
-fn walk(
-    chain: &ChainKey,
-    index: u32,
-    counter: u32,
-    may_keep: bool,
-    limit: JumpLimit,
-) -> Result<Walked, DecryptError> {
+fn walk(chain: &ChainKey, index: u32, counter: u32, may_keep: bool, limit: JumpLimit) -> Result<Walked, DecryptError> {
     let distance = counter.saturating_sub(index);
     // The last counter is never used: nothing could follow it.
     if distance > limit.0 || counter == u32::MAX {

@@ -155,10 +155,7 @@ impl SenderKeyRecord {
     pub fn decrypt(&mut self, message: &GroupMessage<'_>) -> Result<Vec<u8>, GroupDecryptError> {
         let state = self.states.iter_mut().find(|state| state.key_id == message.key_id);
         let state = state.ok_or(GroupDecryptError::NoSenderKey)?;
-        state
-            .signing_key
-            .verify(&[message.signed], &message.signature)
-            .map_err(|_| GroupDecryptError::BadSignature)?;
+        state.signing_key.verify(&[message.signed], &message.signature).map_err(|_| GroupDecryptError::BadSignature)?;
         let (plaintext, keeps_more) = state.open(message)?;
         if keeps_more {
             self.drop_oldest();

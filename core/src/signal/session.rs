@@ -4,8 +4,8 @@ use super::chain::{ChainKey, RootKey};
 use super::message::{Header, Preamble};
 use super::ratchet::{self, Draft};
 use super::{
-    Archive, BundleError, CiphertextKind, DecryptError, EncryptError, JumpLimit, LocalIdentity,
-    OwnPreKeys, PreKeyId, PreKeyMessage, RegistrationId, SignalMessage, SignedPreKeyId, VerifiedBundle, agreement,
+    Archive, BundleError, CiphertextKind, DecryptError, EncryptError, JumpLimit, LocalIdentity, OwnPreKeys, PreKeyId,
+    PreKeyMessage, RegistrationId, SignalMessage, SignedPreKeyId, VerifiedBundle, agreement,
 };
 use crate::crypto::{KeyPair, PublicKey, Rng};
 
@@ -95,11 +95,7 @@ impl Session {
     }
 
     /// Like [`Self::initiate`] with a given base key, for replaying recorded sessions: a base key may be used once only.
-    pub fn initiate_with(
-        own: LocalIdentity<'_>,
-        bundle: &VerifiedBundle,
-        base: &KeyPair,
-    ) -> Result<Self, BundleError> {
+    pub fn initiate_with(own: LocalIdentity<'_>, bundle: &VerifiedBundle, base: &KeyPair) -> Result<Self, BundleError> {
         let bundle = bundle.bundle();
         let signed = &bundle.signed_prekey;
         let prekey = bundle.prekey.as_ref();
@@ -145,9 +141,8 @@ impl Session {
         }
         let signed = &prekeys.signed.keys;
         let one_time = prekeys.one_time.map(|key| &key.keys);
-        let (root, first) =
-            agreement::respond(own.keys, signed, one_time, message.identity(), message.base_key())
-                .map_err(|_| DecryptError::DegenerateKey)?;
+        let (root, first) = agreement::respond(own.keys, signed, one_time, message.identity(), message.base_key())
+            .map_err(|_| DecryptError::DegenerateKey)?;
         let mut session = Self {
             remote_identity: *message.identity(),
             base_key: *message.base_key(),
@@ -355,11 +350,7 @@ impl Session {
     }
 
     fn header<'s>(&self, chain: &'s SendingChain) -> Header<'s> {
-        Header {
-            ratchet_key: &chain.ratchet.public,
-            counter: chain.index,
-            previous_counter: self.previous_counter,
-        }
+        Header { ratchet_key: &chain.ratchet.public, counter: chain.index, previous_counter: self.previous_counter }
     }
 
     fn preamble<'s>(&'s self, own_identity: &'s PublicKey) -> Option<Preamble<'s>> {

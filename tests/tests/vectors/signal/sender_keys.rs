@@ -87,4 +87,3 @@ fn deliver(record: &mut SenderKeyRecord, bytes: &[u8], plaintext: &[u8], expect:
     }
     Ok(())
 }
-

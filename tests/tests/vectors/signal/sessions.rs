@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use whatsio_core::crypto::{KeyPair, Rng};
 use whatsio_core::signal::chain::MessageSeed;
 use whatsio_core::signal::{
-    Archive, DecryptError, JumpLimit, LocalIdentity, OwnPreKeys, PreKey, PreKeyBundle, PreKeyId,
-    PreKeyMessage, PublicPreKey, PublicSignedPreKey, RegistrationId, Session, SignalMessage, SignedPreKey,
-    SignedPreKeyId,
+    Archive, DecryptError, JumpLimit, LocalIdentity, OwnPreKeys, PreKey, PreKeyBundle, PreKeyId, PreKeyMessage,
+    PublicPreKey, PublicSignedPreKey, RegistrationId, Session, SignalMessage, SignedPreKey, SignedPreKeyId,
 };
 use whatsio_core::types::Seed;
 use whatsio_fixtures::Hex;
@@ -52,7 +51,14 @@ pub(super) fn replay(entry: &SessionVector) -> Outcome {
             SessionStep::Encrypt { party, message, kind, plaintext, ciphertext, header, message_keys } => {
                 sent.insert(
                     *message,
-                    Sent { kind, sender: party, plaintext, ciphertext, header: header.as_ref(), keys: message_keys.as_ref() },
+                    Sent {
+                        kind,
+                        sender: party,
+                        plaintext,
+                        ciphertext,
+                        header: header.as_ref(),
+                        keys: message_keys.as_ref(),
+                    },
                 );
                 if entry.byte_exact_encrypt {
                     side(&mut sides, party)?.encrypt(plaintext, Some((kind, ciphertext)))
@@ -161,8 +167,7 @@ impl Side {
         };
         let verified = bundle.verify().map_err(|error| error.to_string())?;
         let own = LocalIdentity { keys: &self.identity, registration_id: self.registration_id };
-        let session =
-            Session::initiate_with(own, &verified, &pair(base)?).map_err(|error| error.to_string())?;
+        let session = Session::initiate_with(own, &verified, &pair(base)?).map_err(|error| error.to_string())?;
         if let Some(old) = self.load()? {
             let mut archive = self.load_archive()?;
             archive.push(old);
@@ -236,7 +241,8 @@ impl Side {
         } else {
             let message = PreKeyMessage::parse(bytes)?;
             let mut old = session;
-            let known = old.as_mut().map(|session| session.decrypt_prekey(archive.as_deref_mut(), &message, &own, limit));
+            let known =
+                old.as_mut().map(|session| session.decrypt_prekey(archive.as_deref_mut(), &message, &own, limit));
             match (known, old) {
                 (Some(Ok(opened)), Some(session)) => (session, opened.plaintext, opened.archive_changed),
                 (Some(Err(why)), _) if why != DecryptError::NoSession => return Err(why),
@@ -245,7 +251,8 @@ impl Side {
                     let one_time = self.prekeys.iter().find(|key| Some(key.id) == message.prekey_id());
                     let prekeys = OwnPreKeys { signed: signed.ok_or(DecryptError::UnknownSignedPreKey)?, one_time };
                     let own = LocalIdentity { keys: &self.identity, registration_id: self.registration_id };
-                    let accepted = Session::accept(old.as_ref(), archive.as_deref_mut(), own, prekeys, &message, limit)?;
+                    let accepted =
+                        Session::accept(old.as_ref(), archive.as_deref_mut(), own, prekeys, &message, limit)?;
                     self.prekeys.retain(|key| Some(key.id) != message.prekey_id());
                     (accepted.session, accepted.plaintext, accepted.archive_changed)
                 }
