@@ -5,7 +5,6 @@
 mod ids;
 mod jid;
 mod malformed;
-mod signal;
 mod suite;
 mod wire;
 
@@ -17,6 +16,5 @@ fn main() -> std::process::ExitCode {
     malformed::run(&mut suite);
     jid::run(&mut suite);
     ids::run(&mut suite);
-    signal::run(&mut suite);
     suite.finish()
 }
