@@ -141,13 +141,16 @@ mod tests {
         }
 
         #[test]
-        fn damaged_or_cut_streams_are_refused(content in prop::collection::vec(any::<u8>(), 1..500), at in any::<prop::sample::Index>()) {
+        fn cut_streams_are_refused_and_damaged_ones_never_give_other_content(content in prop::collection::vec(any::<u8>(), 1..500), at in any::<prop::sample::Index>()) {
             let whole = zlib(&content);
             let cut = at.index(whole.len());
             prop_assert!(inflate(&whole[..cut], 1_000).is_err());
             let mut damaged = whole;
             damaged[cut] ^= 0x10;
-            prop_assert_ne!(inflate(&damaged, 1_000), Ok(content));
+            // Some bits mean nothing, such as the padding of a stored block; none may change the content.
+            if let Ok(inflated) = inflate(&damaged, 1_000) {
+                prop_assert_eq!(inflated, content);
+            }
         }
     }
 

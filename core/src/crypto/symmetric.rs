@@ -104,6 +104,18 @@ pub fn aes256_cbc_encrypt(key: &[u8; 32], iv: &[u8; 16], plain: &[u8]) -> Vec<u8
     cbc::Encryptor::<aes::Aes256>::new(key.into(), iv.into()).encrypt_padded_vec::<Pkcs7>(plain)
 }
 
+/// Like [`aes256_cbc_encrypt`], appending to `out`.
+pub fn aes256_cbc_encrypt_onto(key: &[u8; 32], iv: &[u8; 16], plain: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(plain);
+    out.resize(start + plain.len() + 16 - plain.len() % 16, 0);
+    let encryptor = cbc::Encryptor::<aes::Aes256>::new(key.into(), iv.into());
+    if let Some(buffer) = out.get_mut(start..) {
+        // Cannot fail: the buffer has room for a whole block of padding.
+        let _ = encryptor.encrypt_padded::<Pkcs7>(buffer, plain.len());
+    }
+}
+
 /// The inverse of [`aes256_cbc_encrypt`]. Fails with `Length` or `Padding`.
 pub fn aes256_cbc_decrypt(key: &[u8; 32], iv: &[u8; 16], cipher: &[u8]) -> Result<Vec<u8>, CipherError> {
     check_blocks(cipher.len())?;

@@ -5,6 +5,7 @@
 mod ids;
 mod jid;
 mod malformed;
+mod signal;
 mod suite;
 mod wire;
 
@@ -16,5 +17,6 @@ fn main() -> std::process::ExitCode {
     malformed::run(&mut suite);
     jid::run(&mut suite);
     ids::run(&mut suite);
+    signal::run(&mut suite);
     suite.finish()
 }
