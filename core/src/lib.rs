@@ -13,4 +13,5 @@ pub mod pairing;
 #[cfg(feature = "relay")]
 pub mod relay;
 pub mod signal;
+pub mod stanza;
 pub mod types;

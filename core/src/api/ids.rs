@@ -1,7 +1,5 @@
 //! Newtypes for every id that crosses the boundary.
 
-use smol_str::SmolStr;
-
 macro_rules! numbered {
     ($(#[$doc:meta] $name:ident),* $(,)?) => {$(
         #[$doc]
@@ -25,34 +23,4 @@ numbered! {
     EventId,
     /// Names one accepted verb; its end arrives as an event that carries the same id.
     OpId,
-}
-
-/// The id of a message: chosen by its sender, unique per sending user.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(SmolStr);
-
-impl MessageId {
-    /// Wraps the text of an id.
-    #[must_use]
-    pub fn new(text: impl Into<SmolStr>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text of the id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for MessageId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::fmt::Debug for MessageId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MessageId({})", self.0)
-    }
 }

@@ -7,12 +7,13 @@ mod input;
 mod output;
 mod storage;
 
+pub use crate::types::MessageId;
 pub use config::{Config, Limits, Platform, ProtocolProfile};
 pub use event::{
     Aliases, ChatState, DeviceOutcome, Disconnect, Envelope, Event, FaultReason, LinkFailure, LinkStep, MessageEvent,
     OpResult, Presence, ReceiptEvent, ReceiptKind, Recommendation, SendReport, UndecryptableEvent, UndecryptableReason,
 };
-pub use ids::{CommitId, EventId, LoadId, MessageId, OpId};
+pub use ids::{CommitId, EventId, LoadId, OpId};
 pub use input::{CloseReason, CommitError, Input, Misuse};
 pub use output::{Endpoint, Output};
 pub use storage::{Commit, Epoch, Key, LoadRequest, Record, Space};

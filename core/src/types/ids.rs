@@ -6,32 +6,62 @@ use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, format_smolstr};
 use std::fmt::Write;
 
-/// A message id of the form that web clients make: `3EB0` and 18 upper-case hex digits. `own_user` is the user part of
-/// the own phone-number address, `None` before linking.
-#[must_use]
-pub fn web_message_id(unix_seconds: u64, own_user: Option<&str>, random: &[u8; 16]) -> SmolStr {
-    let mut hash = Sha256::new();
-    hash.update(unix_seconds.to_be_bytes());
-    if let Some(user) = own_user {
-        hash.update(user);
-        hash.update("@c.us");
+/// The id of a message: chosen by its sender, unique per sending user.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(SmolStr);
+
+impl MessageId {
+    /// Wraps the text of an id.
+    #[must_use]
+    pub fn new(text: impl Into<SmolStr>) -> Self {
+        Self(text.into())
     }
-    hash.update(random);
-    let mut id = String::with_capacity(22);
-    id.push_str("3EB0");
-    for byte in hash.finalize().iter().take(9) {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02X}");
+
+    /// An id of the form that web clients make: `3EB0` and 18 upper-case hex digits. `own_user` is the user part of the
+    /// own phone-number address, `None` before linking.
+    #[must_use]
+    pub fn for_web(unix_seconds: u64, own_user: Option<&str>, random: &[u8; 16]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(unix_seconds.to_be_bytes());
+        if let Some(user) = own_user {
+            hash.update(user);
+            hash.update("@c.us");
+        }
+        hash.update(random);
+        let mut id = String::with_capacity(22);
+        id.push_str("3EB0");
+        for byte in hash.finalize().iter().take(9) {
+            // Writing to a String cannot fail.
+            let _ = write!(id, "{byte:02X}");
+        }
+        Self(id.into())
     }
-    id.into()
+
+    /// An id of the form that Messenger clients make: time above 22 random bits, in decimal.
+    #[must_use]
+    pub fn for_messenger(unix_millis: u64, random: u32) -> Self {
+        const RANDOM_BITS: u32 = 22;
+        let random = u64::from(random) & ((1 << RANDOM_BITS) - 1);
+        Self(format_smolstr!("{}", (unix_millis << RANDOM_BITS) | random))
+    }
+
+    /// The text of the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// A message id of the form that Messenger clients make: time above 22 random bits, in decimal.
-#[must_use]
-pub fn messenger_message_id(unix_millis: u64, random: u32) -> SmolStr {
-    const RANDOM_BITS: u32 = 22;
-    let random = u64::from(random) & ((1 << RANDOM_BITS) - 1);
-    format_smolstr!("{}", (unix_millis << RANDOM_BITS) | random)
+impl std::fmt::Display for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MessageId({})", self.0)
+    }
 }
 
 /// Makes the ids of requests (`a.b-n`), unique on one connection; they pack as digits.

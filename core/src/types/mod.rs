@@ -5,7 +5,7 @@ mod jid;
 mod server;
 mod time;
 
-pub use ids::{RequestIds, messenger_message_id, web_message_id};
+pub use ids::{MessageId, RequestIds};
 pub use jid::{Jid, JidError};
 pub use server::Server;
 pub use time::{Now, Seed};

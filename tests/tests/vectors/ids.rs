@@ -2,7 +2,7 @@
 
 use crate::suite::Suite;
 use crate::wire::same;
-use whatsio_core::types::{messenger_message_id, web_message_id};
+use whatsio_core::types::MessageId;
 use whatsio_fixtures::ids::IdsFile;
 
 const NAME: &str = "ids.json";
@@ -20,7 +20,7 @@ pub(crate) fn run(suite: &mut Suite) {
             |entry| {
                 let random = entry.random_hex.as_ref().try_into().map_err(|_| "not 16 random bytes")?;
                 let user = Some(entry.own_user.as_str()).filter(|user| !user.is_empty());
-                let id = web_message_id(entry.unix_seconds, user, random);
+                let id = MessageId::for_web(entry.unix_seconds, user, random);
                 same("id", &id.as_str(), &entry.whatsmeow_and_whatsapp_rust.as_str())
             },
         );
@@ -29,7 +29,7 @@ pub(crate) fn run(suite: &mut Suite) {
             &ids.messenger_ids,
             |entry| entry.unix_millis.to_string(),
             |entry| {
-                let id = messenger_message_id(entry.unix_millis, entry.random_u32);
+                let id = MessageId::for_messenger(entry.unix_millis, entry.random_u32);
                 same("id", &id.as_str(), &entry.id.as_str())
             },
         );
