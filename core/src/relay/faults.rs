@@ -1,0 +1,244 @@
+//! Scripted misbehaviour of a relay, so that clients can be tested against a bad network and a bad server. Owns only the
+//! script; the places that consult it are spread over the relay. Random choices come from the relay's seeded generator,
+//! so a run with the same seed and script is the same byte for byte.
+
+/// A script of faults. Every `count` is used up as its fault happens; a fresh one has none.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    drop_acks: u32,
+    delay_acks: Option<(u32, u64)>,
+    refuse_messages: Option<(u32, u16)>,
+    duplicates: u32,
+    losses: u32,
+    corrupt: u32,
+    cut: Option<Cut>,
+    cutting: Cutting,
+    compress: bool,
+    refuse_logins: Option<(u32, u16)>,
+    linking: Option<LinkingFault>,
+    requests: Vec<RequestRule>,
+}
+
+/// When the connection of a sender breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The message is lost: it never reached the server.
+    BeforeTaking,
+    /// The message is taken and delivered, its ack is not sent.
+    BeforeAck,
+    /// The message is taken and acked.
+    AfterAck,
+}
+
+/// How outgoing bytes are cut. The protocol says nothing about it, so a client must not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cutting {
+    /// One output per frame.
+    #[default]
+    Frames,
+    /// Pieces of random length up to this many bytes.
+    Pieces(u16),
+    /// Everything that one input causes on a link in one output.
+    Joined,
+}
+
+/// What goes wrong with the next linking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkingFault {
+    /// The container's MAC is wrong, as if the companion showed another secret.
+    WrongMac,
+    /// The account's signature over the companion is wrong.
+    WrongSignature,
+    /// The stream is closed after linking without the stream error 515.
+    Without515,
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFault {
+    /// It is answered with this error code and not acted on.
+    Error(u16),
+    /// It is not answered and not acted on.
+    Silence,
+    /// It is acted on at once and answered after this many milliseconds.
+    Delay(u64),
+}
+
+#[derive(Clone, Debug)]
+struct RequestRule {
+    xmlns: String,
+    fault: RequestFault,
+    left: u32,
+}
+
+/// What becomes of the ack of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AckFate {
+    Sent,
+    Dropped,
+    Delayed(u64),
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DeliveryFate {
+    Once,
+    Twice,
+    Lost,
+}
+
+impl Faults {
+    /// The acks of the next `count` messages are not sent; the messages are delivered.
+    pub fn drop_message_acks(&mut self, count: u32) {
+        self.drop_acks = count;
+    }
+
+    /// The acks of the next `count` messages are sent `milliseconds` late.
+    pub fn delay_message_acks(&mut self, count: u32, milliseconds: u64) {
+        self.delay_acks = Some((count, milliseconds));
+    }
+
+    /// The next `count` messages are not taken and answered with error `code`.
+    pub fn refuse_messages(&mut self, count: u32, code: u16) {
+        self.refuse_messages = Some((count, code));
+    }
+
+    /// The next `count` queued stanzas are sent twice.
+    pub fn duplicate_deliveries(&mut self, count: u32) {
+        self.duplicates = count;
+    }
+
+    /// The next `count` queued stanzas are not sent on this connection; they stay queued for the next one.
+    pub fn lose_deliveries(&mut self, count: u32) {
+        self.losses = count;
+    }
+
+    /// One bit is flipped in each of the next `count` frames.
+    pub fn corrupt_frames(&mut self, count: u32) {
+        self.corrupt = count;
+    }
+
+    /// The connection that sends the next message breaks.
+    pub fn disconnect_on_message(&mut self, when: Cut) {
+        self.cut = Some(when);
+    }
+
+    /// How outgoing bytes are cut from now on.
+    pub fn cut_output(&mut self, cutting: Cutting) {
+        self.cutting = cutting;
+    }
+
+    /// Whether outgoing stanzas are compressed from now on.
+    pub fn compress_stanzas(&mut self, on: bool) {
+        self.compress = on;
+    }
+
+    /// The next `count` logins or registrations are refused with `reason`.
+    pub fn refuse_logins(&mut self, count: u32, reason: u16) {
+        self.refuse_logins = Some((count, reason));
+    }
+
+    /// The next linking goes wrong.
+    pub fn break_linking(&mut self, fault: LinkingFault) {
+        self.linking = Some(fault);
+    }
+
+    /// The next `count` requests of a namespace go wrong. At most 64 such rules are kept.
+    pub fn break_requests(&mut self, xmlns: &str, count: u32, fault: RequestFault) {
+        if self.requests.len() < 64 {
+            self.requests.push(RequestRule { xmlns: xmlns.to_owned(), fault, left: count });
+        }
+    }
+
+    /// Forgets the whole script.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn ack_fate(&mut self) -> AckFate {
+        if spend(&mut self.drop_acks) {
+            return AckFate::Dropped;
+        }
+        take(&mut self.delay_acks).map_or(AckFate::Sent, AckFate::Delayed)
+    }
+
+    pub(super) fn message_error(&mut self) -> Option<u16> {
+        take(&mut self.refuse_messages)
+    }
+
+    pub(super) fn delivery_fate(&mut self) -> DeliveryFate {
+        if spend(&mut self.losses) {
+            return DeliveryFate::Lost;
+        }
+        if spend(&mut self.duplicates) {
+            return DeliveryFate::Twice;
+        }
+        DeliveryFate::Once
+    }
+
+    pub(super) fn corrupts_frame(&mut self) -> bool {
+        spend(&mut self.corrupt)
+    }
+
+    pub(super) fn cut(&mut self) -> Option<Cut> {
+        self.cut.take()
+    }
+
+    pub(super) const fn cutting(&self) -> Cutting {
+        self.cutting
+    }
+
+    pub(super) const fn compresses(&self) -> bool {
+        self.compress
+    }
+
+    pub(super) fn login_refusal(&mut self) -> Option<u16> {
+        take(&mut self.refuse_logins)
+    }
+
+    pub(super) fn linking(&mut self, fault: LinkingFault) -> bool {
+        self.linking.take_if(|planned| *planned == fault).is_some()
+    }
+
+    pub(super) fn request(&mut self, xmlns: &str) -> Option<RequestFault> {
+        let rule = self.requests.iter_mut().find(|rule| rule.left > 0 && rule.xmlns == xmlns)?;
+        rule.left -= 1;
+        let fault = rule.fault;
+        self.requests.retain(|rule| rule.left > 0);
+        Some(fault)
+    }
+}
+
+fn spend(count: &mut u32) -> bool {
+    let some = *count > 0;
+    *count = count.saturating_sub(1);
+    some
+}
+
+fn take<T: Copy>(planned: &mut Option<(u32, T)>) -> Option<T> {
+    let (left, value) = planned.as_mut()?;
+    spend(left).then_some(*value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_used_up_by_count() {
+        let mut faults = Faults::default();
+        faults.drop_message_acks(1);
+        faults.delay_message_acks(2, 50);
+        let fates: Vec<_> = (0..4).map(|_| faults.ack_fate()).collect();
+        assert_eq!(fates, [AckFate::Dropped, AckFate::Delayed(50), AckFate::Delayed(50), AckFate::Sent]);
+    }
+
+    #[test]
+    fn a_request_rule_hits_its_namespace_only_and_ends() {
+        let mut faults = Faults::default();
+        faults.break_requests("usync", 1, RequestFault::Error(500));
+        assert_eq!(faults.request("encrypt"), None);
+        assert_eq!(faults.request("usync"), Some(RequestFault::Error(500)));
+        assert_eq!(faults.request("usync"), None);
+    }
+}
