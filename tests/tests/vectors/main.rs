@@ -2,6 +2,7 @@
 //!
 //! `WHATSIO_VECTORS=/some/folder cargo test -p whatsio-tests --test vectors` runs other values of the same format.
 
+mod frames;
 mod ids;
 mod jid;
 mod malformed;
@@ -17,6 +18,7 @@ fn main() -> std::process::ExitCode {
     malformed::run(&mut suite);
     jid::run(&mut suite);
     ids::run(&mut suite);
+    frames::run(&mut suite);
     signal::run(&mut suite);
     suite.finish()
 }
