@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use support::proxies::TestProxy;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -46,6 +46,7 @@ async fn echo_server(tls: Option<TlsAcceptor>) -> (u16, mpsc::UnboundedReceiver<
     (port, seen)
 }
 
+#[allow(clippy::result_large_err, reason = "the library's signature")]
 async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin, origins: mpsc::UnboundedSender<String>) {
     let note = |request: &Request, response: Response| {
         let origin = request.headers().get("origin").map_or("none", |value| value.to_str().unwrap());
@@ -196,6 +197,28 @@ async fn tls_runs_through_a_proxy() {
     let mut link = transport.dial(&at(format!("wss://localhost:{port}/ws"))).await.unwrap();
     assert_echoes(&mut link).await;
     assert_eq!(proxy.seen(), [format!("localhost:{port}")]);
+}
+
+#[tokio::test]
+async fn a_proxy_may_itself_be_reached_over_tls() {
+    let (pem, acceptor) = own_certificate();
+    let (port, _seen) = echo_server(None).await;
+    let proxy = TestProxy::http(None).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = listener.local_addr().unwrap().port();
+    let behind = proxy.address;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        let mut upstream = TcpStream::connect(behind).await.unwrap();
+        let _ = copy_bidirectional(&mut stream, &mut upstream).await;
+    });
+    let transport = patient()
+        .with_trust(Trust::with_pems([pem.as_str()]).unwrap())
+        .with_proxy(format!("https://localhost:{front}").parse().unwrap());
+    let mut link = transport.dial(&at(format!("ws://127.0.0.1:{port}/ws"))).await.unwrap();
+    assert_echoes(&mut link).await;
+    assert_eq!(proxy.seen(), [format!("127.0.0.1:{port}")]);
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub struct Link {
 pub enum LinkEvent {
     /// A binary message arrived.
     Frame(Bytes),
+    /// Everything queued has been given to the operating system. Only reported to who does not read.
+    Flushed,
     /// The connection ended; nothing follows.
     Closed(CloseReason),
 }
@@ -70,8 +72,8 @@ impl Link {
         self.waiting_bytes
     }
 
-    /// Writes what is queued and, if `read`, waits for the next message; without `read` it only returns when the
-    /// connection breaks. Cancellation-safe: dropping the future loses nothing.
+    /// Writes what is queued and, if `read`, waits for the next message; without `read` it returns when all is written
+    /// or the connection breaks. Cancellation-safe: dropping the future loses nothing.
     pub async fn turn(&mut self, read: bool) -> LinkEvent {
         poll_fn(|context| self.poll_turn(context, read)).await
     }
@@ -88,11 +90,12 @@ impl Link {
     }
 
     fn poll_turn(&mut self, context: &mut Context<'_>, read: bool) -> Poll<LinkEvent> {
+        let unwritten = !self.flushed;
         if let Poll::Ready(Err(error)) = self.poll_write(context) {
             return Poll::Ready(LinkEvent::Closed(reason(&error)));
         }
         if !read {
-            return Poll::Pending;
+            return if unwritten && self.flushed { Poll::Ready(LinkEvent::Flushed) } else { Poll::Pending };
         }
         loop {
             let Poll::Ready(next) = Pin::new(&mut self.socket).poll_next(context) else {

@@ -1,0 +1,177 @@
+//! The control API over HTTP: plays the phone, shows accounts, cuts connections.
+//!
+//! `POST /admin/mock-phone/scan-qr` takes the QR text as the body, as other projects' test suites send it, and answers
+//! only after the relay has accepted the scan. Errors are JSON: `{"error":{"code":"…","message":"…"}}`.
+
+use super::brain::{RelayHandle, RelayStopped};
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use whatsio_core::relay::{AccountSummary, ScanError};
+use whatsio_core::types::Jid;
+
+#[derive(Clone)]
+struct Control {
+    relay: RelayHandle,
+    root_key: String,
+}
+
+/// The routes of the control API.
+pub(super) fn router(relay: RelayHandle, root_key: [u8; 32]) -> Router {
+    Router::new()
+        .route("/admin/mock-phone/scan-qr", post(scan_qr))
+        .route("/admin/accounts", get(accounts))
+        .route("/admin/disconnect", post(disconnect))
+        .route("/admin/remove-device", post(remove_device))
+        .route("/admin/root-key", get(root_key_hex))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(Control { relay, root_key: hex::encode(root_key) })
+}
+
+/// Answers every other path of the control port.
+pub(super) async fn not_found() -> ApiError {
+    ApiError::NoSuchPath
+}
+
+#[derive(Deserialize)]
+struct ScanQuery {
+    account: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Linked {
+    jid: String,
+}
+
+async fn scan_qr(
+    State(control): State<Control>,
+    Query(query): Query<ScanQuery>,
+    text: String,
+) -> Result<Json<Linked>, ApiError> {
+    let jid = control.relay.scan_qr(query.account.as_deref(), text.trim()).await??;
+    Ok(Json(Linked { jid: jid.to_string() }))
+}
+
+#[derive(Serialize)]
+struct Account {
+    pn: String,
+    lid: String,
+    push_name: String,
+    devices: Vec<Device>,
+}
+
+#[derive(Serialize)]
+struct Device {
+    jid: String,
+    online: bool,
+    queued: usize,
+    prekeys: usize,
+}
+
+async fn accounts(State(control): State<Control>) -> Result<Json<Vec<Account>>, ApiError> {
+    let accounts = control.relay.accounts().await?;
+    Ok(Json(accounts.into_iter().map(Account::from).collect()))
+}
+
+impl From<AccountSummary> for Account {
+    fn from(account: AccountSummary) -> Self {
+        let devices = account.devices.into_iter().map(|device| Device {
+            jid: device.jid.to_string(),
+            online: device.online,
+            queued: device.queued,
+            prekeys: device.prekeys,
+        });
+        Self {
+            pn: account.pn.to_string(),
+            lid: account.lid.to_string(),
+            push_name: account.push_name,
+            devices: devices.collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Done {
+    done: bool,
+}
+
+/// The body is the address of a device.
+async fn disconnect(State(control): State<Control>, text: String) -> Result<Json<Done>, ApiError> {
+    let jid = parse_jid(&text)?;
+    let done = control.relay.with(move |relay, now| relay.disconnect(now, &jid)).await?;
+    if done { Ok(Json(Done { done })) } else { Err(ApiError::NotConnected) }
+}
+
+/// The body is the address of a device.
+async fn remove_device(State(control): State<Control>, text: String) -> Result<Json<Done>, ApiError> {
+    let jid = parse_jid(&text)?;
+    let done = control.relay.with(move |relay, now| relay.remove_device(now, &jid)).await?;
+    if done { Ok(Json(Done { done })) } else { Err(ApiError::NoSuchDevice) }
+}
+
+async fn root_key_hex(State(control): State<Control>) -> String {
+    control.root_key
+}
+
+fn parse_jid(text: &str) -> Result<Jid, ApiError> {
+    text.trim().parse().map_err(|_| ApiError::BadAddress)
+}
+
+/// Everything the control API can answer beside success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("the scan leads nowhere: {0}")]
+    Scan(#[from] ScanError),
+    #[error("the body must be the address of a device, such as 15550100001:1@s.whatsapp.net")]
+    BadAddress,
+    #[error("no such device is connected")]
+    NotConnected,
+    #[error("there is no such device")]
+    NoSuchDevice,
+    #[error("there is no such path; see /admin/accounts")]
+    NoSuchPath,
+    #[error(transparent)]
+    Stopped(#[from] RelayStopped),
+}
+
+impl ApiError {
+    const fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Scan(ScanError::NotACode) => (StatusCode::BAD_REQUEST, "not_a_code"),
+            Self::Scan(ScanError::BadNumber) => (StatusCode::BAD_REQUEST, "bad_number"),
+            Self::Scan(ScanError::Expired) => (StatusCode::GONE, "expired"),
+            Self::Scan(ScanError::KeyMismatch) => (StatusCode::CONFLICT, "key_mismatch"),
+            Self::Scan(ScanError::TooManyCompanions) => (StatusCode::CONFLICT, "too_many_companions"),
+            Self::Scan(ScanError::TooManyAccounts) => (StatusCode::CONFLICT, "too_many_accounts"),
+            Self::Scan(_) => (StatusCode::CONFLICT, "scan_refused"),
+            Self::BadAddress => (StatusCode::BAD_REQUEST, "bad_address"),
+            Self::NotConnected => (StatusCode::NOT_FOUND, "not_connected"),
+            Self::NoSuchDevice => (StatusCode::NOT_FOUND, "no_such_device"),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path"),
+            Self::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Problem {
+    error: ProblemBody,
+}
+
+#[derive(Serialize)]
+struct ProblemBody {
+    code: &'static str,
+    message: String,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        (status, Json(Problem { error: ProblemBody { code, message: self.to_string() } })).into_response()
+    }
+}
+
+const BODY_LIMIT: usize = 8 * 1024;
