@@ -1,5 +1,6 @@
 //! `signal.json`: sessions, sender keys and what is inside ciphertexts.
 
+mod content;
 mod keys;
 mod sender_keys;
 mod sessions;
@@ -22,6 +23,17 @@ pub(crate) fn run(suite: &mut Suite) {
         file.section("sessions", &vectors.sessions, |entry| entry.name.clone(), sessions::replay);
         file.section("sender_keys", &vectors.sender_keys, |entry| entry.name.clone(), sender_keys::replay);
         file.section("fingerprints", &vectors.fingerprints, |entry| entry.local_id.clone(), keys::fingerprint);
+        file.section("phash", &vectors.phash, |entry| entry.phash.clone(), content::phash);
+        file.section("addons", &vectors.addons, |entry| entry.use_case.clone(), content::add_on);
+        file.section("bot_messages", &vectors.bot_messages, |entry| entry.message_id.clone(), content::bot_message);
+        file.section(
+            "reporting_tokens",
+            &vectors.reporting_tokens,
+            |entry| entry.title.clone(),
+            content::reporting_token,
+        );
+        file.section("padding", &content::paddings(&vectors.padding), |_| String::new(), content::padding);
+        file.section("cstokens", &vectors.cstokens, |entry| entry.recipient_lid.clone(), content::cstoken);
         file.section("bundle_digests", &vectors.bundle_digests, |_| String::new(), keys::bundle_digest);
     });
 }

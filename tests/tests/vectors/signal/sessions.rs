@@ -88,7 +88,7 @@ pub(super) fn replay(entry: &SessionVector) -> Outcome {
     Ok(())
 }
 
-fn side<'s, 'v>(sides: &'s mut BTreeMap<&'v str, Side>, name: &str) -> Result<&'s mut Side, String> {
+fn side<'s>(sides: &'s mut BTreeMap<&str, Side>, name: &str) -> Result<&'s mut Side, String> {
     sides.get_mut(name).ok_or_else(|| format!("no party {name}"))
 }
 
@@ -251,8 +251,7 @@ impl Side {
                     let one_time = self.prekeys.iter().find(|key| Some(key.id) == message.prekey_id());
                     let prekeys = OwnPreKeys { signed: signed.ok_or(DecryptError::UnknownSignedPreKey)?, one_time };
                     let own = LocalIdentity { keys: &self.identity, registration_id: self.registration_id };
-                    let accepted =
-                        Session::accept(old.as_ref(), archive.as_deref_mut(), own, prekeys, &message, limit)?;
+                    let accepted = Session::accept(old.as_ref(), archive, own, prekeys, &message, limit)?;
                     self.prekeys.retain(|key| Some(key.id) != message.prekey_id());
                     (accepted.session, accepted.plaintext, accepted.archive_changed)
                 }
