@@ -94,13 +94,15 @@ pub struct MutationKeys {
 }
 
 const EXPANDED: usize = 160;
-const INFO: &[u8] = b"WhatsApp Mutation Keys";
 
 impl MutationKeys {
+    /// The text that a key is expanded with.
+    pub const INFO: &str = "WhatsApp Mutation Keys";
+
     /// Expands a key.
     #[must_use]
     pub fn derive(key: &SyncKeyData) -> Self {
-        let expanded = hkdf_sha256::<EXPANDED>(None, key.expose(), INFO);
+        let expanded = hkdf_sha256::<EXPANDED>(None, key.expose(), Self::INFO.as_bytes());
         let [index, cipher, value, ..] = parts(expanded.expose());
         // A key of 32 bytes padded with zeros to a whole block is the same key.
         let mut block = [0; 128];

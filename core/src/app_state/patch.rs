@@ -69,6 +69,12 @@ impl<'a> RawMutation<'a> {
         self.record.key_id
     }
 
+    /// The encrypted value: vector, ciphertext, code.
+    #[must_use]
+    pub const fn encrypted(&self) -> &'a [u8] {
+        self.record.blob
+    }
+
     /// Reads the content of an external object: a list of mutations.
     pub fn parse_list(message: &'a [u8]) -> Result<Vec<Self>, SyncError> {
         let mut mutations = Vec::new();

@@ -61,10 +61,13 @@ impl RetryResult {
 }
 
 impl RetryKey {
+    /// The text that it is derived with.
+    pub const INFO: &str = "WhatsApp Media Retry Notification";
+
     /// Derives the key of an object's notices from its media key.
     #[must_use]
     pub fn derive(key: &MediaKey) -> Self {
-        Self(hkdf_sha256(None, key.expose(), INFO))
+        Self(hkdf_sha256(None, key.expose(), Self::INFO.as_bytes()))
     }
 
     /// Seals the request for the object of `message_id`. `iv` must be fresh and random.
@@ -122,8 +125,6 @@ impl std::fmt::Debug for RetryReply {
         f.debug_struct("RetryReply").field("result", &self.result).finish_non_exhaustive()
     }
 }
-
-const INFO: &[u8] = b"WhatsApp Media Retry Notification";
 
 fn same_message(named: Option<&str>, message_id: &str) -> Result<(), RetryError> {
     if named == Some(message_id) { Ok(()) } else { Err(RetryError::OtherMessage) }

@@ -2,10 +2,12 @@
 //!
 //! `WHATSIO_VECTORS=/some/folder cargo test -p whatsio-tests --test vectors` runs other values of the same format.
 
+mod appstate;
 mod frames;
 mod ids;
 mod jid;
 mod malformed;
+mod media;
 mod signal;
 mod suite;
 mod wire;
@@ -20,5 +22,7 @@ fn main() -> std::process::ExitCode {
     ids::run(&mut suite);
     frames::run(&mut suite);
     signal::run(&mut suite);
+    media::run(&mut suite);
+    appstate::run(&mut suite);
     suite.finish()
 }
