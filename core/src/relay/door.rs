@@ -1,12 +1,12 @@
-//! The way in: the first bytes of a connection, its frames, the handshake's order, and the certificates shown in it.
+//! The way in: preamble, frames and the handshake's order on one connection, and the certificates shown in it.
 
-use bytes::{Buf, Bytes, BytesMut};
-use prost::Message;
-use whatsio_proto::cert::CertChain;
-use whatsio_proto::cert::cert_chain::{NoiseCertificate, noise_certificate};
+use bytes::{Bytes, BytesMut};
 
-use super::handshake::{Answer, AwaitingFinish, Credentials, PROLOGUE, Transport, answer_hello, framed};
 use crate::crypto::{KeyPair, Rng};
+use crate::noise::cert::Issuer;
+use crate::noise::frame::framed;
+use crate::noise::responder::{Accepted, Answer, AwaitingClientFinish, Responder, Resumption};
+use crate::noise::{Deframer, FrameError, NoiseError, Validity};
 use crate::types::Now;
 
 /// The server's keys and certificates: a root that clients trust, an intermediate, and the key used in handshakes.
@@ -15,15 +15,16 @@ pub(super) struct Authority {
     root: KeyPair,
     intermediate: KeyPair,
     server: KeyPair,
-    chain: Vec<u8>,
-    /// Unix seconds at which a new chain is made, well before this one expires.
-    renewal: u64,
+    chain: Bytes,
+    /// Unix seconds in which the chain is shown; outside, a new one is made.
+    shown: Validity,
 }
 
 impl Authority {
     pub(super) fn new(rng: &mut Rng, now: Now) -> Self {
         let [root, intermediate, server] = [(); 3].map(|()| KeyPair::generate(rng));
-        let mut authority = Self { root, intermediate, server, chain: Vec::new(), renewal: 0 };
+        let shown = Validity { not_before: 0, not_after: 0 };
+        let mut authority = Self { root, intermediate, server, chain: Bytes::new(), shown };
         authority.renew(rng, now);
         authority
     }
@@ -32,130 +33,66 @@ impl Authority {
         *self.root.public.as_bytes()
     }
 
-    /// Makes new certificates for the same keys when it is time to.
+    /// Makes new certificates for the same keys, well before the old ones expire.
     pub(super) fn renew(&mut self, rng: &mut Rng, now: Now) {
         let seconds = now.unix_seconds();
-        // Also when the clock went back to before the certificates begin.
-        if seconds < self.renewal && seconds.saturating_add(VALIDITY) > self.renewal {
+        if !self.chain.is_empty() && self.shown.contains(seconds) {
             return;
         }
-        let valid = (seconds.saturating_sub(HEAD_START), seconds.saturating_add(VALIDITY));
-        self.renewal = seconds.saturating_add(VALIDITY / 2);
-        let intermediate = certificate(rng, &self.root, &self.intermediate, (INTERMEDIATE, ROOT), valid);
-        let leaf = certificate(rng, &self.intermediate, &self.server, (LEAF, INTERMEDIATE), valid);
-        self.chain = CertChain { leaf: Some(leaf), intermediate: Some(intermediate) }.encode_to_vec();
-    }
-
-    fn shown(&self, accept_ik: bool) -> Credentials<'_> {
-        Credentials { server: &self.server, chain: &self.chain, accept_ik }
+        let not_before = seconds.saturating_sub(HEAD_START);
+        self.shown = Validity { not_before, not_after: seconds.saturating_add(VALIDITY / 2) };
+        let issuer = Issuer {
+            root: &self.root,
+            root_serial: 0,
+            intermediate: &self.intermediate,
+            intermediate_serial: 7,
+            leaf_serial: 21,
+            validity: Validity { not_before, not_after: seconds.saturating_add(VALIDITY) },
+        };
+        self.chain = issuer.issue(&self.server.public, rng);
     }
 }
 
-fn certificate(
-    rng: &mut Rng,
-    issuer: &KeyPair,
-    subject: &KeyPair,
-    (serial, issuer_serial): (u32, u32),
-    (not_before, not_after): (u64, u64),
-) -> NoiseCertificate {
-    let details = noise_certificate::Details {
-        serial: Some(serial),
-        issuer_serial: Some(issuer_serial),
-        key: Some(Bytes::copy_from_slice(subject.public.as_bytes())),
-        not_before: Some(not_before),
-        not_after: Some(not_after),
-    }
-    .encode_to_vec();
-    let signature = issuer.sign(&[&details], &rng.bytes());
-    NoiseCertificate { details: Some(details.into()), signature: Some(Bytes::copy_from_slice(signature.as_bytes())) }
-}
-
-/// The first half of a connection's life, and its frames for all of it.
+/// The frames of a connection, and its handshake until that is over.
+#[derive(Debug)]
 pub(super) struct Door {
-    received: BytesMut,
+    deframer: Deframer,
     preamble_read: bool,
-    longest: usize,
-    awaiting: Option<Box<AwaitingFinish>>,
+    awaiting: Option<Box<AwaitingClientFinish>>,
 }
 
 /// What a handshake message led to.
 pub(super) enum Step {
     /// The client is to answer this.
     Reply(Bytes),
-    /// The client is known.
-    Done(Box<Done>),
-}
-
-/// A completed handshake.
-pub(super) struct Done {
-    pub(super) transport: Transport,
-    /// What has to be sent before anything else.
-    pub(super) reply: Option<Bytes>,
-    pub(super) client_static: [u8; 32],
-    pub(super) payload: Vec<u8>,
+    /// The client is known; what has to be sent to it before anything else, if anything.
+    Done(Box<Accepted>, Option<Bytes>),
 }
 
 impl Door {
     pub(super) fn new() -> Self {
-        Self { received: BytesMut::new(), preamble_read: false, longest: LONGEST_HANDSHAKE, awaiting: None }
+        Self { deframer: Deframer::new(), preamble_read: false, awaiting: None }
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.received.extend_from_slice(bytes);
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        self.deframer.push(bytes);
     }
 
     /// Lets longer frames in, once the handshake is over.
-    pub(super) fn widen(&mut self, longest: usize) {
-        self.longest = longest;
+    pub(super) const fn widen(&mut self, longest: usize) {
+        self.deframer.limit_to(longest);
     }
 
     /// The next whole frame. Fails on anything that cannot be the beginning of a connection or is too long.
-    pub(super) fn next_frame(&mut self) -> Result<Option<BytesMut>, &'static str> {
-        if !self.preamble_read && !self.read_preamble()? {
-            return Ok(None);
-        }
-        let Some(head) = self.received.first_chunk::<3>() else { return Ok(None) };
-        let length = number(*head);
-        if length == 0 {
-            return Err("an empty frame");
-        }
-        if length > self.longest {
-            return Err("a frame that is too long");
-        }
-        if self.received.len() < 3 + length {
-            return Ok(None);
-        }
-        self.received.advance(3);
-        Ok(Some(self.received.split_to(length)))
-    }
-
-    /// Reads what comes before the first frame; `false` while it is incomplete.
-    fn read_preamble(&mut self) -> Result<bool, &'static str> {
-        if let Some(head) = self.received.first_chunk::<7>()
-            && let [b'E', b'D', 0, 1, length @ ..] = *head
-        {
-            let length = number(length);
-            if length > LONGEST_ROUTING {
-                return Err("routing information that is too long");
+    pub(super) fn next_frame(&mut self) -> Result<Option<BytesMut>, FrameError> {
+        if !self.preamble_read {
+            // Routing information means nothing to a single server.
+            self.preamble_read = self.deframer.preamble()?.is_some();
+            if !self.preamble_read {
+                return Ok(None);
             }
-            if self.received.len() < 7 + length + PROLOGUE.len() {
-                return Ok(false);
-            }
-            self.received.advance(7 + length);
         }
-        let known = self.received.len().min(PROLOGUE.len());
-        let is_prologue = self.received.get(..known) == PROLOGUE.get(..known);
-        let may_be_routing = self.received.len() < 7
-            && [b'E', b'D', 0, 1].starts_with(self.received.get(..self.received.len().min(4)).unwrap_or_default());
-        if !is_prologue && !may_be_routing {
-            return Err("a beginning that is not the protocol's");
-        }
-        if !is_prologue || known < PROLOGUE.len() {
-            return Ok(false);
-        }
-        self.received.advance(PROLOGUE.len());
-        self.preamble_read = true;
-        Ok(true)
+        self.deframer.next_frame()
     }
 
     /// Takes the next message of the handshake.
@@ -164,45 +101,25 @@ impl Door {
         frame: &[u8],
         authority: &Authority,
         rng: &mut Rng,
-        accept_ik: bool,
-    ) -> Result<Step, String> {
-        let (finished, reply) = match self.awaiting.take() {
-            Some(awaiting) => (awaiting.finish(frame).map_err(|error| error.to_string())?, None),
-            None => {
-                let answer = answer_hello(frame, KeyPair::generate(rng), authority.shown(accept_ik));
-                match answer.map_err(|error| error.to_string())? {
-                    Answer::Awaiting(reply, awaiting) => {
-                        self.awaiting = Some(awaiting);
-                        return Ok(Step::Reply(framed(&reply)));
-                    }
-                    Answer::Finished(reply, finished) => (*finished, Some(framed(&reply))),
-                }
+        resumption: Resumption,
+    ) -> Result<Step, NoiseError> {
+        if let Some(awaiting) = self.awaiting.take() {
+            return Ok(Step::Done(Box::new(awaiting.receive(frame)?), None));
+        }
+        let (server, chain) = (authority.server.clone(), authority.chain.clone());
+        match Responder::new(server, KeyPair::generate(rng), chain).receive(frame, resumption)? {
+            Answer::Continue { reply, next } => {
+                self.awaiting = Some(Box::new(next));
+                Ok(Step::Reply(message(&reply)?))
             }
-        };
-        let client_static = *finished.client_static.as_bytes();
-        Ok(Step::Done(Box::new(Done {
-            transport: finished.transport,
-            reply,
-            client_static,
-            payload: finished.payload,
-        })))
+            Answer::Done { reply, accepted } => Ok(Step::Done(accepted, Some(message(&reply)?))),
+        }
     }
 }
 
-impl std::fmt::Debug for Door {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Door(..)")
-    }
+fn message(bytes: &[u8]) -> Result<Bytes, NoiseError> {
+    framed(bytes).map_err(|_| NoiseError::TooLong(bytes.len()))
 }
-
-fn number([a, b, c]: [u8; 3]) -> usize {
-    usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
-}
-
-/// Serial numbers of the certificates; 0 means the root.
-const ROOT: u32 = 0;
-const INTERMEDIATE: u32 = 7;
-const LEAF: u32 = 21;
 
 /// Seconds that a certificate was valid before it was made, for clients whose clocks are slow.
 const HEAD_START: u64 = 24 * 3_600;
@@ -210,70 +127,22 @@ const HEAD_START: u64 = 24 * 3_600;
 /// Seconds for which a certificate is valid.
 const VALIDITY: u64 = 60 * 24 * 3_600;
 
-/// Bytes in a handshake message.
-const LONGEST_HANDSHAKE: usize = 64 << 10;
-
-/// Bytes of routing information, opaque and of no use here.
-const LONGEST_ROUTING: usize = 4 << 10;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frames(pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>, &'static str> {
-        let mut door = Door::new();
-        let mut out = Vec::new();
-        for piece in pieces {
-            door.push(piece);
-            while let Some(frame) = door.next_frame()? {
-                out.push(frame.to_vec());
-            }
-        }
-        Ok(out)
-    }
-
     #[test]
-    fn frames_come_out_however_the_bytes_are_cut() {
-        let whole = [&b"WA\x06\x03"[..], &[0, 0, 2, 7, 8], &[0, 0, 1, 9]].concat();
-        let single: Vec<&[u8]> = whole.chunks(1).collect();
-        for pieces in [vec![&whole[..]], single] {
-            assert_eq!(frames(&pieces), Ok(vec![vec![7, 8], vec![9]]));
-        }
-    }
-
-    #[test]
-    fn routing_information_is_skipped() {
-        let whole = [&b"ED\0\x01\0\0\x03abc"[..], b"WA\x06\x03", &[0, 0, 1, 9]].concat();
-        let single: Vec<&[u8]> = whole.chunks(1).collect();
-        for pieces in [vec![&whole[..]], single] {
-            assert_eq!(frames(&pieces), Ok(vec![vec![9]]));
-        }
-    }
-
-    #[test]
-    fn other_beginnings_and_impossible_frames_are_refused() {
-        for bytes in [
-            &b"GET / HTTP/1.1"[..],
-            b"WA\x05\x03",
-            b"EX",
-            b"WA\x06\x03\0\0\0",
-            b"WA\x06\x03\xFF\0\0",
-            b"ED\0\x01\xFF\0\0",
-        ] {
-            assert!(frames(&[bytes]).is_err(), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn certificates_are_renewed_before_they_expire() {
+    fn certificates_are_renewed_before_they_expire_and_when_the_clock_goes_back() {
         let mut rng = Rng::new(&crate::types::Seed::new([1; 32]));
-        let mut now = Now { mono: 0, unix: 1_780_000_000_000 };
-        let mut authority = Authority::new(&mut rng, now);
+        let start = Now { mono: 0, unix: 1_780_000_000_000 };
+        let mut authority = Authority::new(&mut rng, start);
         let first = authority.chain.clone();
-        authority.renew(&mut rng, now);
+        authority.renew(&mut rng, start);
         assert_eq!(authority.chain, first);
-        now = now.plus(VALIDITY * 1_000 - 1);
-        authority.renew(&mut rng, now);
+        authority.renew(&mut rng, start.plus(VALIDITY * 1_000 - 1));
         assert_ne!(authority.chain, first);
+        let second = authority.chain.clone();
+        authority.renew(&mut rng, start);
+        assert_ne!(authority.chain, second);
     }
 }

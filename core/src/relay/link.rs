@@ -9,11 +9,12 @@ use super::directory::{DeviceId, Namespace};
 use super::door::{Door, Step};
 use super::event::{LinkId, RelayEvent, RelayOutput};
 use super::faults::Cutting;
-use super::handshake::Transport;
 use super::linking::Registration;
 use super::login::Login;
-use super::wire::compressed;
+use super::wire::{compressed, corrupted};
 use crate::binary::{DecodeLimits, Node, Role, Tape, Writer};
+use crate::noise::Transport;
+use crate::noise::responder::Resumption;
 use crate::types::{Jid, Now};
 
 /// Who sent a stanza, and on which connection.
@@ -69,7 +70,7 @@ impl Link {
 
 impl Relay {
     /// Takes bytes from a socket, cut anywhere.
-    pub(super) fn take_bytes(&mut self, now: Now, id: LinkId, bytes: &Bytes) {
+    pub(super) fn take_bytes(&mut self, now: Now, id: LinkId, bytes: Bytes) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.heard = now.mono;
         link.door.push(bytes);
@@ -78,7 +79,7 @@ impl Relay {
             match link.door.next_frame() {
                 Ok(Some(frame)) => self.take_frame(now, id, frame),
                 Ok(None) => return,
-                Err(what) => return self.misbehaved(now, id, what),
+                Err(error) => return self.misbehaved(now, id, &error.to_string()),
             }
         }
     }
@@ -90,28 +91,29 @@ impl Relay {
             (Stage::Handshake { .. }, _) => self.shake(now, id, &frame),
             (_, None) => self.misbehaved(now, id, "a frame before its keys"),
             (_, Some(transport)) => match transport.open(frame) {
-                Some(plain) => self.take_plain(now, id, &plain),
-                None => self.misbehaved(now, id, "a frame that does not open"),
+                Ok(plain) => self.take_plain(now, id, &plain),
+                Err(_) => self.misbehaved(now, id, "a frame that does not open"),
             },
         }
     }
 
     fn shake(&mut self, now: Now, id: LinkId, frame: &[u8]) {
         let timeout = self.config.handshake_timeout;
+        let resumption = if self.config.accept_ik { Resumption::Accept } else { Resumption::Refuse };
         let Some(link) = self.links.get_mut(&id) else { return };
-        match link.door.take(frame, &self.authority, &mut self.rng, self.config.accept_ik) {
-            Err(what) => self.misbehaved(now, id, &what),
+        match link.door.take(frame, &self.authority, &mut self.rng, resumption) {
+            Err(error) => self.misbehaved(now, id, &error.to_string()),
             Ok(Step::Reply(reply)) => {
                 link.stage = Stage::Handshake { deadline: now.mono.saturating_add(timeout) };
                 self.emit(id, reply);
             }
-            Ok(Step::Done(done)) => {
-                link.transport = Some(done.transport);
+            Ok(Step::Done(accepted, reply)) => {
+                link.transport = Some(accepted.transport);
                 link.door.widen(self.config.limits.frame_bytes);
-                if let Some(reply) = done.reply {
+                if let Some(reply) = reply {
                     self.emit(id, reply);
                 }
-                self.admit(now, id, done.client_static, &done.payload);
+                self.admit(now, id, *accepted.client.as_bytes(), &accepted.payload);
             }
         }
     }
@@ -164,18 +166,12 @@ impl Relay {
         let mut writer = Writer::new(Role::Server);
         node.write(&mut writer);
         let Ok(plain) = writer.finish() else { return };
-        let sealed = if self.faults.compresses() {
-            transport.seal_bytes(&compressed(plain.packed()))
-        } else {
-            transport.seal(plain)
-        };
-        let Some(mut frame) = sealed else { return };
-        if self.faults.corrupts_frame()
-            && let Some(last) = frame.last_mut()
-        {
-            *last ^= 1;
+        let body = if self.faults.compresses() { compressed(plain.packed()) } else { plain.into_buffer() };
+        let Ok(mut frame) = transport.seal(body) else { return };
+        if self.faults.corrupts_frame() {
+            frame = corrupted(&frame);
         }
-        self.emit(id, frame.freeze());
+        self.emit(id, frame);
     }
 
     /// Sends a stanza after a while, if the connection still stands then.

@@ -12,7 +12,6 @@ mod directory;
 mod door;
 mod event;
 mod faults;
-mod handshake;
 mod iq;
 mod link;
 mod linking;
@@ -95,7 +94,7 @@ impl Relay {
         self.expire(now);
         match input {
             RelayInput::Opened(link) => self.opened(now, link),
-            RelayInput::Bytes(link, bytes) => self.take_bytes(now, link, &bytes),
+            RelayInput::Bytes(link, bytes) => self.take_bytes(now, link, bytes),
             RelayInput::Closed(link) => self.gone(now, link),
             RelayInput::Tick => {}
         }

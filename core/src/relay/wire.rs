@@ -1,5 +1,11 @@
 //! Small readings of received nodes that the families here share.
 
+use std::io::Write;
+
+use bytes::{Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
 use crate::binary::{Content, Node, Value};
 
 pub(super) trait Look {
@@ -45,16 +51,22 @@ impl Look for Node {
 /// What an attribute or node costs besides its text.
 const ENTRY: usize = 96;
 
-/// The frame with its node compressed.
-pub(super) fn compressed(frame: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::ZlibEncoder::new(vec![COMPRESSED], flate2::Compression::fast());
+/// A frame, with room for its length, whose node is compressed.
+pub(super) fn compressed(frame: &[u8]) -> BytesMut {
+    let mut encoder = ZlibEncoder::new(vec![0, 0, 0, COMPRESSED], Compression::fast());
     let body = frame.get(1..).unwrap_or_default();
-    // Writing into a vector cannot fail; an uncompressed frame would be right as well.
-    match encoder.write_all(body).and_then(|()| encoder.finish()) {
-        Ok(bytes) => bytes,
-        Err(_) => frame.to_vec(),
+    // Writing into a vector cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default().as_slice().into()
+}
+
+/// The frame with one bit flipped at its end.
+pub(super) fn corrupted(frame: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::from(frame);
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
     }
+    bytes.freeze()
 }
 
 /// Flag byte of a frame whose node is a zlib stream.

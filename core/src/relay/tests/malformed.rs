@@ -111,7 +111,7 @@ fn stanza() -> impl Strategy<Value = Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn random_bytes_end_a_connection_at_worst(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..6)) {
