@@ -3,6 +3,7 @@
 pub mod curve;
 pub mod rng;
 pub mod secret;
+mod stretch;
 pub mod symmetric;
 
 pub use curve::{CurveError, KeyPair, PrivateKey, PublicKey, Signature};

@@ -2,6 +2,7 @@
 //! with the media room.
 
 use crate::crypto::Secret;
+pub use crate::crypto::stretch::pbkdf2_sha256;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Tag};
 use bytes::BytesMut;
@@ -90,12 +91,6 @@ pub fn hkdf_sha256<const N: usize>(salt: Option<&[u8]>, ikm: &[u8], info: &[u8])
 /// HKDF-SHA-256 filling `out`. Fails with `TooLong` beyond 8160 bytes, leaving `out` as it was.
 pub fn hkdf_sha256_into(salt: Option<&[u8]>, ikm: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), CipherError> {
     hkdf::Hkdf::<Sha256>::new(salt, ikm).expand(info, out).map_err(|_| CipherError::TooLong)
-}
-
-/// PBKDF2-HMAC-SHA-256 to 32 bytes. Costs `rounds` double compressions: tens of milliseconds at the protocol's 131072.
-#[must_use]
-pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], rounds: u32) -> Secret<32> {
-    Secret::new(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, rounds))
 }
 
 /// AES-256-CBC with PKCS#7 padding.
