@@ -19,6 +19,8 @@ mod record;
 mod sender_key;
 mod session;
 mod session_record;
+#[cfg(test)]
+mod tests;
 
 pub use archive::Archive;
 pub use error::{BundleError, DecryptError, EncryptError, GroupDecryptError, ParseError, RecordError, RetryReason};

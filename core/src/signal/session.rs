@@ -11,7 +11,7 @@ use crate::crypto::{KeyPair, PublicKey, Rng};
 
 /// One state of a session with a device.
 ///
-/// Everything an in-order conversation needs, in a record of about 290 bytes; skipped keys and replaced states are in
+/// Everything an in-order conversation needs, in a record of about 280 bytes; skipped keys and replaced states are in
 /// [`Archive`], which calls take as `None` while it is not loaded. After a message of the peer that turns the ratchet, our half of the turn is *due*: it is done when we
 /// next encrypt, so a session that is only read never pays for it. Private keys in here are wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
