@@ -104,7 +104,7 @@ pub(super) fn scan(body: &[u8], role: Role, limits: &DecodeLimits) -> Result<Vec
         nodes_left: limits.nodes,
         attributes_left: limits.attributes,
         depth: limits.depth.min(MOST_DEPTH),
-        entries: Vec::with_capacity((body.len() / 8 + 16).min(MOST_RESERVED)),
+        entries: Vec::with_capacity((body.len() / 4 + 16).min(MOST_RESERVED)),
     };
     scan.run()?;
     if scan.cursor.left() != 0 {
@@ -255,23 +255,38 @@ impl Scan<'_> {
 
     fn check_keys(&self, head: usize, attributes: usize) -> Result<(), DecodeError> {
         let body = self.cursor.body;
-        let entries = self.entries.get(head + 2..).unwrap_or_default();
-        let keys = || entries.iter().step_by(2);
+        let (pairs, _) = self.entries.get(head + 2..).unwrap_or_default().as_chunks::<2>();
         if attributes <= FEW_ATTRIBUTES {
-            for (index, key) in keys().enumerate() {
-                for earlier in keys().take(index) {
-                    if key.same_string(*earlier, body) {
-                        return Err(DecodeError::DupAttr);
-                    }
-                }
-            }
-            return Ok(());
+            return check_few_keys(pairs, body);
         }
-        let mut texts: Vec<_> = keys().filter_map(|key| key.string(body)).map(Str::text).collect();
+        let mut texts: Vec<_> = pairs.iter().filter_map(|[key, _]| key.string(body)).map(Str::text).collect();
         texts.sort_unstable();
         let repeated = texts.iter().zip(texts.iter().skip(1)).any(|(left, right)| left == right);
         if repeated { Err(DecodeError::DupAttr) } else { Ok(()) }
     }
+}
+
+/// Most stanzas have tokens for keys, all different: one bit each tells without comparing them all.
+fn check_few_keys(pairs: &[[Entry; 2]], body: &[u8]) -> Result<(), DecodeError> {
+    let mut seen = 0_u64;
+    let mut has_clash = false;
+    for [key, _] in pairs {
+        if key.kind() == Kind::Token {
+            let bit = 1 << (key.at() % 64);
+            has_clash |= seen & bit != 0;
+            seen |= bit;
+        }
+    }
+    for (index, [key, _]) in pairs.iter().enumerate() {
+        if key.kind() == Kind::Token && !has_clash {
+            continue;
+        }
+        let is_repeated = |(at, [other, _]): (usize, &[Entry; 2])| at != index && key.same_string(*other, body);
+        if pairs.iter().enumerate().any(is_repeated) {
+            return Err(DecodeError::DupAttr);
+        }
+    }
+    Ok(())
 }
 
 /// A position in a node encoding. Every read checks what is left first.

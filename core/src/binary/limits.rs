@@ -11,7 +11,7 @@ pub enum Role {
     Server,
 }
 
-/// Where decoding of one frame stops with an error. A frame of n bytes never costs more than 8n bytes of memory besides.
+/// Where decoding of one frame stops with an error. A frame of n bytes never costs more than 16n bytes of memory besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeLimits {

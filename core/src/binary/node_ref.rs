@@ -33,7 +33,7 @@ impl<'t> NodeRef<'t> {
     /// Whether the tag is `tag`.
     #[must_use]
     pub fn is(self, tag: Word) -> bool {
-        self.tag_entry().is_some_and(|string| string.is(tag))
+        self.tape.entry(self.index + 1).is_some_and(|entry| entry.is(tag, &self.tape.body))
     }
 
     /// The tag.
@@ -45,7 +45,8 @@ impl<'t> NodeRef<'t> {
     /// The value of the attribute `key`.
     #[must_use]
     pub fn attr(self, key: Word) -> Option<ValueRef<'t>> {
-        self.attributes().find(|(name, _)| name.is(key)).map(|(_, value)| value)
+        let [_, value] = self.pairs().iter().find(|[name, _]| name.is(key, &self.tape.body))?;
+        Some(ValueRef { tape: self.tape, entry: *value })
     }
 
     /// All attributes, in the order in which they came.
@@ -200,11 +201,14 @@ impl<'t> NodeRef<'t> {
         self.tape.entry(at).filter(|entry| entry.kind() != Kind::Node)
     }
 
+    /// Keys and values.
+    fn pairs(self) -> &'t [[Entry; 2]] {
+        self.tape.entries.get(self.index + 2..self.content_index()).unwrap_or_default().as_chunks::<2>().0
+    }
+
     fn attributes(self) -> impl Iterator<Item = (Str<'t>, ValueRef<'t>)> {
         let tape = self.tape;
-        let entries = tape.entries.get(self.index + 2..self.content_index()).unwrap_or_default();
-        let (pairs, _) = entries.as_chunks::<2>();
-        pairs.iter().filter_map(move |[key, value]| {
+        self.pairs().iter().filter_map(move |[key, value]| {
             let key = key.string(&tape.body)?;
             Some((key, ValueRef { tape, entry: *value }))
         })
@@ -215,7 +219,7 @@ impl<'t> ValueRef<'t> {
     /// Whether this is the text `word`.
     #[must_use]
     pub fn is(self, word: Word) -> bool {
-        self.string().is_some_and(|string| string.is(word))
+        self.entry.is(word, &self.tape.body)
     }
 
     /// The text; of an address, its canonical text form.

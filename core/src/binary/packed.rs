@@ -9,20 +9,21 @@ pub(super) enum Alphabet {
     Hex,
 }
 
-impl Alphabet {
-    const fn characters(self) -> &'static [u8; 16] {
-        match self {
-            // The last four never occur in a checked string.
-            Self::Nibble => b"0123456789-.    ",
-            Self::Hex => b"0123456789ABCDEF",
-        }
-    }
+/// Room for the longest packed string: 127 bytes.
+pub(super) type Unpacked = [u8; 254];
 
-    /// The characters of a checked string of `len` characters.
-    pub(super) fn unpack(self, bytes: &[u8], len: usize) -> impl Iterator<Item = u8> {
-        let characters = self.characters();
-        let pick = |value: u8| characters.get(usize::from(value & 0x0F)).copied().unwrap_or(b' ');
-        bytes.iter().flat_map(move |byte| [pick(byte >> 4), pick(*byte)]).take(len)
+impl Alphabet {
+    /// Unpacks a checked string of `len` characters into `buffer`.
+    pub(super) fn unpack<'b>(self, bytes: &[u8], len: usize, buffer: &'b mut Unpacked) -> &'b str {
+        let pairs = match self {
+            Self::Nibble => &NIBBLE_PAIRS,
+            Self::Hex => &HEX_PAIRS,
+        };
+        let (places, _) = buffer.as_chunks_mut::<2>();
+        for (place, byte) in places.iter_mut().zip(bytes) {
+            *place = pairs.get(usize::from(*byte)).copied().unwrap_or_default();
+        }
+        buffer.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
 }
 
@@ -39,40 +40,41 @@ pub(super) fn is_nibble(bytes: &[u8], odd: bool) -> bool {
     if odd && padding == 0x0F { illegal(last & 0xF0) == 0 } else { illegal(*last) == 0 }
 }
 
-/// The alphabet that a text of 1 to 127 bytes is packed with, if any; nibble is preferred.
-pub(super) fn alphabet_of(text: &[u8]) -> Option<Alphabet> {
+/// Room for a packed string as peers write it: head byte and up to 64 bytes.
+pub(super) type Buffer = [u8; 1 + LONGEST.div_ceil(2)];
+
+/// Packs a text of 1 to 127 characters of one alphabet into `buffer`, head byte first; nibble is preferred.
+pub(super) fn pack<'b>(text: &[u8], buffer: &'b mut Buffer) -> Option<(Alphabet, &'b [u8])> {
     if text.is_empty() || text.len() > LONGEST {
         return None;
     }
-    let classes = text.iter().fold(NIBBLE | HEX, |classes, byte| classes & class_of(*byte));
-    if classes & NIBBLE != 0 {
-        Some(Alphabet::Nibble)
+    let (head, places) = buffer.split_first_mut()?;
+    let (pairs, rest) = text.as_chunks::<2>();
+    let mut classes = NIBBLE | HEX;
+    for ([high, low], place) in pairs.iter().zip(&mut *places) {
+        let (high, low) = (character(*high), character(*low));
+        classes &= high & low;
+        if classes == 0 {
+            return None;
+        }
+        *place = high << 4 | low & 0x0F;
+    }
+    if let ([last], Some(place)) = (rest, places.get_mut(pairs.len())) {
+        let last = character(*last);
+        classes &= last;
+        *place = last << 4 | 0x0F;
+    }
+    let bytes = text.len().div_ceil(2);
+    // At most 64, so the cast is exact.
+    *head = bytes as u8 | if rest.is_empty() { 0 } else { ODD };
+    let alphabet = if classes & NIBBLE != 0 {
+        Alphabet::Nibble
     } else if classes & HEX != 0 {
-        Some(Alphabet::Hex)
+        Alphabet::Hex
     } else {
-        None
-    }
-}
-
-/// Appends the head byte and the packed characters of a text that [`alphabet_of`] took.
-pub(super) fn pack(text: &[u8], out: &mut bytes::BytesMut) {
-    let odd = if text.len() % 2 == 1 { ODD } else { 0 };
-    let mut packed = [0_u8; 1 + LONGEST.div_ceil(2)];
-    let mut end = 1;
-    for (pair, place) in text.chunks(2).zip(packed.iter_mut().skip(1)) {
-        let (high, low) = match *pair {
-            [high, low] => (value_of(high), value_of(low)),
-            [high] => (value_of(high), 0x0F),
-            _ => (0, 0),
-        };
-        *place = high << 4 | low;
-        end += 1;
-    }
-    if let Some(head) = packed.first_mut() {
-        // At most 64 bytes, so the cast is exact.
-        *head = (end - 1) as u8 | odd;
-    }
-    out.extend_from_slice(packed.get(..end).unwrap_or_default());
+        return None;
+    };
+    Some((alphabet, buffer.get(..=bytes)?))
 }
 
 /// Bit of the head byte that says the last half is padding.
@@ -81,25 +83,44 @@ pub(super) const ODD: u8 = 0x80;
 /// Most characters that peers pack.
 const LONGEST: usize = 127;
 
-const NIBBLE: u8 = 1;
-const HEX: u8 = 2;
+const NIBBLE: u8 = 0x10;
+const HEX: u8 = 0x20;
 
-const fn class_of(byte: u8) -> u8 {
-    match byte {
-        b'0'..=b'9' => NIBBLE | HEX,
-        b'-' | b'.' => NIBBLE,
-        b'A'..=b'F' => HEX,
-        _ => 0,
-    }
+/// The value of a character, with a bit for each alphabet that has it.
+fn character(byte: u8) -> u8 {
+    CHARACTERS.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
-const fn value_of(byte: u8) -> u8 {
-    match byte {
-        b'0'..=b'9' => byte - b'0',
-        b'-' => 10,
-        b'.' => 11,
-        _ => byte.wrapping_sub(b'A').wrapping_add(10) & 0x0F,
+static CHARACTERS: [u8; 256] = characters();
+static NIBBLE_PAIRS: [[u8; 2]; 256] = pairs(*b"0123456789-.    ");
+static HEX_PAIRS: [[u8; 2]; 256] = pairs(*b"0123456789ABCDEF");
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time, where a bad index is a compile error")]
+const fn characters() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => NIBBLE | HEX | (digit - b'0'),
+            b'-' => NIBBLE | 10,
+            b'.' => NIBBLE | 11,
+            letter @ b'A'..=b'F' => HEX | (letter - b'A' + 10),
+            _ => 0,
+        };
+        byte += 1;
     }
+    table
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time, where a bad index is a compile error")]
+const fn pairs(characters: [u8; 16]) -> [[u8; 2]; 256] {
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [characters[byte >> 4], characters[byte & 0x0F]];
+        byte += 1;
+    }
+    table
 }
 
 #[cfg(test)]
@@ -116,15 +137,16 @@ mod tests {
 
     #[test]
     fn packing_and_unpacking_agree() {
-        for text in ["1", "12345", "-", "3EB0", "ABCDE", "1.2-3"] {
-            let mut out = bytes::BytesMut::new();
-            pack(text.as_bytes(), &mut out);
-            let alphabet = alphabet_of(text.as_bytes()).unwrap();
-            assert_eq!(alphabet.unpack(&out[1..], text.len()).collect::<Vec<_>>(), text.as_bytes());
-            assert_eq!(usize::from(out[0] & !ODD), out.len() - 1);
+        let longest = "1".repeat(127);
+        for text in ["1", "12345", "-", "3EB0", "ABCDE", "1.2-3", &longest] {
+            let mut buffer = [0; 65];
+            let (alphabet, packed) = pack(text.as_bytes(), &mut buffer).unwrap();
+            let (head, bytes) = packed.split_first().unwrap();
+            assert_eq!(alphabet.unpack(bytes, text.len(), &mut [0; 254]), text);
+            assert_eq!((usize::from(head & !ODD), head & ODD != 0), (bytes.len(), text.len() % 2 == 1));
         }
-        assert_eq!(alphabet_of("٣".as_bytes()), None);
-        assert_eq!(alphabet_of(b"a1"), None);
-        assert_eq!(alphabet_of(&[b'1'; 128]), None);
+        for text in ["", "٣", "a1", "A-", "1A.", &"1".repeat(128)] {
+            assert!(pack(text.as_bytes(), &mut [0; 65]).is_none(), "{text}");
+        }
     }
 }

@@ -16,11 +16,7 @@ impl<'t> Str<'t> {
     pub(super) fn text(self) -> Cow<'t, str> {
         match self {
             Self::Token(token) => Cow::Borrowed(token::text(token)),
-            Self::Packed { alphabet, bytes, len } => {
-                let mut text = String::with_capacity(len);
-                text.extend(alphabet.unpack(bytes, len).map(char::from));
-                Cow::Owned(text)
-            }
+            Self::Packed { alphabet, bytes, len } => Cow::Owned(alphabet.unpack(bytes, len, &mut [0; 254]).to_owned()),
             // Checked when the frame was decoded.
             Self::Raw(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).unwrap_or_default()),
         }
@@ -28,14 +24,8 @@ impl<'t> Str<'t> {
 
     /// Lends the text without allocating; packed strings are at most 254 characters.
     pub(super) fn with_text<R>(self, run: impl FnOnce(&str) -> R) -> R {
-        let mut buffer = [0_u8; 254];
         match self {
-            Self::Packed { alphabet, bytes, len } => {
-                for (place, character) in buffer.iter_mut().zip(alphabet.unpack(bytes, len)) {
-                    *place = character;
-                }
-                run(buffer.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
-            }
+            Self::Packed { alphabet, bytes, len } => run(alphabet.unpack(bytes, len, &mut [0; 254])),
             Self::Token(token) => run(token::text(token)),
             Self::Raw(bytes) => run(std::str::from_utf8(bytes).unwrap_or_default()),
         }
@@ -61,7 +51,9 @@ impl<'t> Str<'t> {
     pub(super) fn is_text(self, text: &str) -> bool {
         match self {
             Self::Token(token) => token::text(token) == text,
-            Self::Packed { alphabet, bytes, len } => len == text.len() && alphabet.unpack(bytes, len).eq(text.bytes()),
+            Self::Packed { alphabet, bytes, len } => {
+                len == text.len() && alphabet.unpack(bytes, len, &mut [0; 254]) == text
+            }
             Self::Raw(bytes) => bytes == text.as_bytes(),
         }
     }
@@ -69,10 +61,9 @@ impl<'t> Str<'t> {
     /// The decimal number that the text is, without sign; `None` for anything else or beyond 64 bits.
     pub(super) fn number(self) -> Option<u64> {
         match self {
-            Self::Packed { alphabet: Alphabet::Nibble, bytes, len } => decimal(Alphabet::Nibble.unpack(bytes, len)),
-            Self::Packed { alphabet, bytes, len } => decimal(alphabet.unpack(bytes, len)),
-            Self::Token(token) => decimal(token::text(token).bytes()),
-            Self::Raw(bytes) => decimal(bytes.iter().copied()),
+            Self::Token(token) => decimal(token::text(token).as_bytes()),
+            Self::Raw(bytes) => decimal(bytes),
+            Self::Packed { .. } => self.with_text(|text| decimal(text.as_bytes())),
         }
     }
 }
@@ -84,19 +75,20 @@ impl PartialEq for Str<'_> {
             // No text has two tokens.
             (Self::Token(left), Self::Token(right)) => left == right,
             (Self::Raw(left), Self::Raw(right)) => left == right,
+            (Self::Raw(raw), Self::Token(token)) | (Self::Token(token), Self::Raw(raw)) => {
+                raw == token::text(token).as_bytes()
+            }
             (left, right) => left.with_text(|text| right.is_text(text)),
         }
     }
 }
 
-fn decimal(digits: impl Iterator<Item = u8>) -> Option<u64> {
-    let mut number: Option<u64> = None;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        let value = u64::from(digit - b'0');
-        number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(value)?);
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
     }
-    number
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let value = digit.checked_sub(b'0').filter(|value| *value <= 9)?;
+        number.checked_mul(10)?.checked_add(value.into())
+    })
 }

@@ -1,6 +1,6 @@
 //! A decoded frame: a flat list of eight-byte entries over the frame's bytes.
 
-use super::{DecodeError, DecodeLimits, NodeRef, Role, decode, packed::Alphabet, string::Str};
+use super::{DecodeError, DecodeLimits, NodeRef, Role, Word, decode, packed::Alphabet, string::Str};
 use bytes::Bytes;
 
 /// A decoded frame. Owns the frame's bytes and one list of eight-byte entries; strings stay as they came until asked for.
@@ -142,11 +142,22 @@ impl Entry {
         }
     }
 
+    /// Whether this is a string with the text of `word`.
+    pub(super) fn is(self, word: Word, body: &[u8]) -> bool {
+        match self.kind() {
+            Kind::Token => self.at == u32::from(word.token()),
+            Kind::Raw => self.size() == word.as_str().len() && self.string(body).is_some_and(|string| string.is(word)),
+            _ => self.string(body).is_some_and(|string| string.is(word)),
+        }
+    }
+
     /// Whether two strings have the same text.
     pub(super) fn same_string(self, other: Self, body: &[u8]) -> bool {
-        if self.kind() == Kind::Token && other.kind() == Kind::Token {
-            return self.at == other.at;
+        match (self.kind(), other.kind()) {
+            // No text has two tokens.
+            (Kind::Token, Kind::Token) => self.at == other.at,
+            (Kind::Raw, Kind::Raw) if self.size() != other.size() => false,
+            _ => self.string(body) == other.string(body),
         }
-        self.string(body) == other.string(body)
     }
 }

@@ -42,6 +42,9 @@ const COUNT: usize = 236 + 4 * 256;
 /// Bytes of the longest token.
 const LONGEST: usize = 48;
 
+/// Characters of the longest token that could be packed as digits; longer ones need not be looked up.
+pub(super) const LONGEST_NIBBLE: usize = longest_nibble();
+
 /// The text of a token; empty for numbers that are none.
 pub(super) fn text(token: u16) -> &'static str {
     TOKENS.get(usize::from(token)).copied().unwrap_or("")
@@ -110,6 +113,24 @@ const fn build() -> [u16; SLOTS] {
         token += 1;
     }
     table
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs at compile time, where a bad index is a compile error")]
+const fn longest_nibble() -> usize {
+    let mut longest = 0;
+    let mut token = 1;
+    while token < COUNT {
+        let text = TOKENS[token].as_bytes();
+        let mut at = 0;
+        while at < text.len() && matches!(text[at], b'0'..=b'9' | b'-' | b'.') {
+            at += 1;
+        }
+        if at == text.len() && at > longest {
+            longest = at;
+        }
+        token += 1;
+    }
+    longest
 }
 
 /// FNV-1a, folded to the table's size.

@@ -1,6 +1,6 @@
 //! Ciphertexts and their kinds.
 
-use super::{read, word as w};
+use super::word as w;
 use crate::binary::{NodeRef, Word, Writer};
 use bytes::Bytes;
 use smol_str::SmolStr;
@@ -32,15 +32,18 @@ pub enum EncKind {
 
 impl EncKind {
     pub(super) fn parse(node: NodeRef<'_>) -> Option<Self> {
-        let known = [
-            (w::MSG, Self::Message),
-            (w::PKMSG, Self::PreKeyMessage),
-            (w::SKMSG, Self::SenderKeyMessage),
-            (w::MSMSG, Self::MessageSecret),
-        ];
         let kind = node.attr(w::TYPE)?;
-        let known = known.into_iter().find(|(word, _)| kind.is(*word)).map(|(_, known)| known);
-        known.or_else(|| read::text(node, w::TYPE).map(Self::Other))
+        Some(if kind.is(w::MSG) {
+            Self::Message
+        } else if kind.is(w::PKMSG) {
+            Self::PreKeyMessage
+        } else if kind.is(w::SKMSG) {
+            Self::SenderKeyMessage
+        } else if kind.is(w::MSMSG) {
+            Self::MessageSecret
+        } else {
+            Self::Other(kind.text().into())
+        })
     }
 
     fn write(&self, key: Word, out: &mut Writer) {

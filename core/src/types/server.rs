@@ -35,21 +35,6 @@ pub enum Server {
 }
 
 impl Server {
-    const KNOWN: [Self; 12] = [
-        Self::Whatsapp,
-        Self::Lid,
-        Self::Hosted,
-        Self::HostedLid,
-        Self::Group,
-        Self::Broadcast,
-        Self::Newsletter,
-        Self::Call,
-        Self::Bot,
-        Self::Messenger,
-        Self::Interop,
-        Self::LegacyUser,
-    ];
-
     /// The server with this text, or [`Server::Other`]: a new server must not make old clients fail.
     #[must_use]
     pub fn of(text: &str) -> Self {
@@ -59,7 +44,21 @@ impl Server {
     /// The server with this text, if this version knows it.
     #[must_use]
     pub fn known(text: &str) -> Option<Self> {
-        Self::KNOWN.into_iter().find(|server| server.as_str() == text)
+        Some(match text {
+            "s.whatsapp.net" => Self::Whatsapp,
+            "lid" => Self::Lid,
+            "hosted" => Self::Hosted,
+            "hosted.lid" => Self::HostedLid,
+            "g.us" => Self::Group,
+            "broadcast" => Self::Broadcast,
+            "newsletter" => Self::Newsletter,
+            "call" => Self::Call,
+            "bot" => Self::Bot,
+            "msgr" => Self::Messenger,
+            "interop" => Self::Interop,
+            "c.us" => Self::LegacyUser,
+            _ => return None,
+        })
     }
 
     /// The text behind the `@`.
@@ -98,5 +97,32 @@ impl std::fmt::Debug for Server {
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_server_is_read_back_from_its_text() {
+        for text in [
+            "s.whatsapp.net",
+            "lid",
+            "hosted",
+            "hosted.lid",
+            "g.us",
+            "broadcast",
+            "newsletter",
+            "call",
+            "bot",
+            "msgr",
+            "interop",
+            "c.us",
+        ] {
+            assert_eq!(Server::known(text).map(|server| server.as_str().to_owned()).as_deref(), Some(text));
+        }
+        assert_eq!(Server::known("example.org"), None);
+        assert_eq!(Server::of("example.org").as_str(), "example.org");
     }
 }

@@ -24,15 +24,12 @@ fn check(vector: &MalformedVector) -> Outcome {
     if vector.hex.is_none() && vector.recipe.is_none() {
         return Err("neither bytes nor a recipe".into());
     }
-    for role in [Role::Client, Role::Server] {
-        let found = match Tape::decode(&Bytes::from(vector.frame()), role, &DecodeLimits::DEFAULT) {
-            Ok(tape) => format!("accepted: {:?}", tape.root()),
-            Err(error) => format!("reject:{}", error.reason()),
-        };
-        // A client is what the file describes; a server reads `interop` addresses by another rule, so only refusal counts.
-        if role == Role::Client || !found.starts_with("reject:") {
-            same("decoded", &found, &vector.expect)?;
-        }
-    }
-    Ok(())
+    let decode = |role| Tape::decode(&Bytes::from(vector.frame()), role, &DecodeLimits::DEFAULT);
+    // The file describes what a client refuses. A server reads `interop` addresses by another rule; it must not panic.
+    drop(decode(Role::Server));
+    let found = match decode(Role::Client) {
+        Ok(tape) => format!("accepted: {:?}", tape.root()),
+        Err(error) => format!("reject:{}", error.reason()),
+    };
+    same("decoded", &found, &vector.expect)
 }

@@ -1,7 +1,11 @@
 //! How values are written: tokens, packed and raw strings, addresses.
 
 use super::{EncodeError, LONGEST, Writer};
-use crate::binary::{Role, Word, packed, tag, token};
+use crate::binary::{
+    Role, Word,
+    packed::{Alphabet, Buffer, pack},
+    tag, token,
+};
 use crate::types::{Jid, Server};
 use bytes::BufMut;
 
@@ -15,7 +19,7 @@ impl Writer {
 
     fn put_token(&mut self, token: u16) {
         match token.checked_sub(token::FIRST_DOUBLE) {
-            None => self.out.put_u8(token as u8),
+            None => self.put_byte(token as u8),
             Some(double) => {
                 let [table, index] = double.to_be_bytes();
                 self.out.extend_from_slice(&[tag::DICTIONARY_0 + table, index]);
@@ -28,6 +32,10 @@ impl Writer {
     }
 
     pub(super) fn put_bytes_as_text(&mut self, text: &[u8]) {
+        // Digits longer than any token need no lookup.
+        if text.len() > token::LONGEST_NIBBLE && self.put_packed(text, Some(Alphabet::Nibble)) {
+            return;
+        }
         match token::find(text) {
             0 => self.put_packed_or_raw(text),
             token => self.put_token(token),
@@ -35,16 +43,28 @@ impl Writer {
     }
 
     fn put_packed_or_raw(&mut self, text: &[u8]) {
-        match packed::alphabet_of(text) {
-            Some(alphabet) => {
-                self.out.put_u8(match alphabet {
-                    packed::Alphabet::Nibble => tag::NIBBLE_8,
-                    packed::Alphabet::Hex => tag::HEX_8,
-                });
-                packed::pack(text, &mut self.out);
-            }
-            None => self.put_binary(text),
+        if !self.put_packed(text, None) {
+            self.put_binary(text);
         }
+    }
+
+    /// Writes a text packed, if it can be, in the alphabet `wanted` if one is.
+    fn put_packed(&mut self, text: &[u8], wanted: Option<Alphabet>) -> bool {
+        let mut buffer = [0; size_of::<Buffer>()];
+        match pack(text, &mut buffer) {
+            Some((alphabet, packed)) if wanted.is_none_or(|wanted| wanted == alphabet) => {
+                let tag = if alphabet == Alphabet::Nibble { tag::NIBBLE_8 } else { tag::HEX_8 };
+                self.put_byte(tag);
+                self.out.extend_from_slice(packed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `put_u8` of the buffer goes through a call that is not inlined.
+    fn put_byte(&mut self, byte: u8) {
+        self.out.extend_from_slice(&[byte]);
     }
 
     pub(super) fn put_binary(&mut self, bytes: &[u8]) {
@@ -78,7 +98,7 @@ impl Writer {
             Server::Hosted => 128,
             Server::HostedLid => 129,
             Server::Messenger => {
-                self.out.put_u8(tag::FB_JID);
+                self.put_byte(tag::FB_JID);
                 self.put_text(jid.user());
                 self.out.put_u16(jid.device());
                 return self.put_server(jid);
@@ -96,9 +116,9 @@ impl Writer {
     }
 
     fn put_jid_pair(&mut self, jid: &Jid) {
-        self.out.put_u8(tag::JID_PAIR);
+        self.put_byte(tag::JID_PAIR);
         if jid.user().is_empty() {
-            self.out.put_u8(tag::LIST_EMPTY);
+            self.put_byte(tag::LIST_EMPTY);
         } else {
             self.put_text(jid.user());
         }
@@ -106,7 +126,7 @@ impl Writer {
     }
 
     fn put_interop(&mut self, jid: &Jid) {
-        self.out.put_u8(tag::INTEROP_JID);
+        self.put_byte(tag::INTEROP_JID);
         self.put_text(jid.user());
         self.out.put_u16(jid.device());
         self.out.put_u16(jid.integrator());
@@ -117,6 +137,12 @@ impl Writer {
     }
 
     fn put_server(&mut self, jid: &Jid) {
-        self.put_text(jid.server().as_str());
+        // The servers that most addresses are on need no lookup.
+        match jid.server() {
+            Server::Whatsapp => self.put_word(const { Word::new("s.whatsapp.net") }),
+            Server::Lid => self.put_word(const { Word::new("lid") }),
+            Server::Group => self.put_word(const { Word::new("g.us") }),
+            other => self.put_text(other.as_str()),
+        }
     }
 }
