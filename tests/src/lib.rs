@@ -1,1 +1,12 @@
-//! Shared helpers of the test suites.
+//! Shared machinery of the test suites: a small world in which clients and the relay meet on virtual time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unreachable,
+    reason = "test code: a panic is a failed test"
+)]
+
+pub mod world;

@@ -22,9 +22,9 @@ pub enum Space {
     SignedPreKey = 6,
     /// A sender key, by group and device.
     SenderKey = 7,
-    /// A user's list of devices.
+    /// A user's list of devices, by peer.
     DeviceList = 8,
-    /// The other address of a user: phone number to LID and back.
+    /// The peer that an address (phone number, LID or username) belongs to.
     LidMap = 9,
     /// A version, hash or key of app state.
     AppState = 10,
@@ -36,6 +36,8 @@ pub enum Space {
     OutboxId = 13,
     /// A record that did not decode, set aside as it was found.
     Quarantine = 14,
+    /// What is known of a peer: its addresses and the devices there are sessions with.
+    Peer = 15,
 }
 
 /// Names a record of one account.

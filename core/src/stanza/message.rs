@@ -94,7 +94,9 @@ impl Edit {
         }
     }
 
-    fn of(value: &str) -> Self {
+    /// Reads the value on the wire.
+    #[must_use]
+    pub fn of(value: &str) -> Self {
         match value {
             "1" => Self::Message,
             "2" => Self::Pin,

@@ -1,0 +1,566 @@
+//! One account's whole protocol as a state machine: what goes in, what comes out, and the loop between.
+
+mod backoff;
+mod ending;
+mod handshake;
+mod linking;
+mod queries;
+mod router;
+mod schedule;
+mod socket;
+mod timers;
+mod verbs;
+
+use crate::api::{
+    CommitId, Config, Disconnect, Endpoint, Envelope, Epoch, Event, EventId, FaultReason, Input, Key, LoadId,
+    LoadRequest, Misuse, Output, Recommendation, Record, Space,
+};
+use crate::crypto::rng::Rng;
+use crate::flow::{self, Effect, Job, Lane, Live, Me, Need, Query, Step, Stop, Txn};
+use crate::state::account::{self, Account};
+use crate::state::inbox::InboxCursor;
+use crate::state::outbox::OutboxCursor;
+use crate::state::peer::PeerCounter;
+use crate::state::prekeys::PreKeyCounter;
+use crate::state::{self, Barrier, Cache, Change, Lookup, Staged, Stored, Verdict};
+use crate::types::{Jid, Now, RequestIds, Seed};
+use backoff::Backoff;
+use ending::{Aftermath, Ending};
+use linking::Codes;
+use queries::Queries;
+use schedule::Schedule;
+use socket::{Phase, Socket};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use timers::Timers;
+
+/// Ids of events that are told once have this bit; they mean nothing after a restart.
+const ONCE: u64 = 1 << 63;
+
+/// A load that failed is tried again after this long, in milliseconds.
+const LOAD_RETRY_MS: u64 = 500;
+
+/// Bytes waiting to be committed at which the socket is no longer read.
+const WAITING_BYTES: usize = 8 << 20;
+
+/// Records of the inbox and outbox that one transaction reads after a restart.
+const RECALL_AT_ONCE: u64 = 64;
+
+/// One account's whole protocol.
+///
+/// Feed it with [`handle`](Self::handle) and the verbs, drain it with [`poll`](Self::poll), in any order: every
+/// interleaving is legal. The work is done in `poll`, in small steps, so a host that drains several clients in turn
+/// is fair to all.
+pub struct Client {
+    config: Config,
+    now: Now,
+    rng: Rng,
+    cache: Cache,
+    roots: BTreeSet<Key>,
+    barrier: Barrier<Effect>,
+    live: Live,
+    schedule: Schedule,
+    queries: Queries,
+    socket: Socket,
+    opening: Option<Box<flow::Opening>>,
+    codes: Option<Codes>,
+    backoff: Backoff,
+    timers: Timers,
+    /// The caller wants to be connected.
+    wanted: bool,
+    /// Why the connection that is ending ends.
+    ending: Option<Ending>,
+    outputs: VecDeque<Output>,
+    next_load: u64,
+    next_op: u64,
+    next_event: u64,
+    faulted: bool,
+}
+
+/// Who this account is, once linked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Own address by phone number, with the device number.
+    pub jid: Jid,
+    /// Own address by LID, with the device number.
+    pub lid: Option<Jid>,
+}
+
+/// Why a client cannot be made from these records. Nothing is lost: the store is untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// A root record is damaged or of a newer version.
+    #[error("a root record of space {0:?} does not decode")]
+    BadRoot(Space),
+}
+
+impl Client {
+    /// A client for an account that has never been stored. Costs no work until it is asked to connect.
+    #[must_use]
+    pub fn create(config: Config, seed: Seed) -> Self {
+        let mut client = Self::empty(config, seed);
+        for key in Self::root_keys() {
+            client.cache.put(key, None, state::DURABLE);
+        }
+        client.begin_life(Epoch::default());
+        client
+    }
+
+    /// The records to read before [`restore`](Self::restore).
+    #[must_use]
+    pub fn root_keys() -> Vec<Key> {
+        vec![
+            Account::key(account::ID),
+            InboxCursor::key(state::inbox::CURSOR_ID),
+            OutboxCursor::key(state::outbox::CURSOR_ID),
+            PeerCounter::key(state::peer::COUNTER_ID),
+            PreKeyCounter::key(state::prekeys::COUNTER_ID),
+        ]
+    }
+
+    /// The client of a stored account: `records` holds what the store has under [`root_keys`](Self::root_keys). Its
+    /// first commit takes the account over from whoever restored it before. Unhandled events come again.
+    ///
+    /// # Errors
+    /// A root record that does not decode; restore a backup, or erase the account and link again.
+    pub fn restore(config: Config, seed: Seed, records: Vec<(Key, Option<Record>)>) -> Result<Self, RestoreError> {
+        let mut client = Self::empty(config, seed);
+        let mut records: BTreeMap<Key, Option<Record>> = records.into_iter().collect();
+        for key in Self::root_keys() {
+            let record = records.remove(&key).flatten();
+            client.cache.put(key, record, state::DURABLE);
+        }
+        let account: Option<Account> = client.root(account::ID)?;
+        let inbox: InboxCursor = client.root(state::inbox::CURSOR_ID)?.unwrap_or_default();
+        let outbox: OutboxCursor = client.root(state::outbox::CURSOR_ID)?.unwrap_or_default();
+        client.root::<PeerCounter>(state::peer::COUNTER_ID)?;
+        client.root::<PreKeyCounter>(state::prekeys::COUNTER_ID)?;
+
+        client.begin_life(account.as_ref().map_or_else(Epoch::default, |account| account.epoch));
+        if let Some(account) = account {
+            client.live.me = account.linked.map(|linked| Me { pn: linked.pn, lid: linked.lid });
+            client.enqueue(Job::Claim);
+        }
+        for ids in chunks(inbox.first, inbox.next) {
+            client.enqueue(Job::Replay(ids));
+        }
+        for sequences in chunks(outbox.pending, outbox.next) {
+            client.enqueue(Job::Recall(sequences));
+        }
+        Ok(client)
+    }
+
+    /// Takes something that happened outside.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the host broke the contract; nothing changed then.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), Misuse> {
+        if self.faulted {
+            // The host still has to say that it closed the connection.
+            return if matches!(input, Input::Closed(_)) { Ok(()) } else { Err(Misuse::Faulted) };
+        }
+        self.advance(now);
+        match input {
+            Input::Opened => self.opened(),
+            Input::Frame(bytes) => self.received(bytes),
+            Input::Closed(reason) => self.closed(Ending::of_close(reason)),
+            Input::Tick => Ok(()),
+            Input::Loaded(id, records) => self.loaded(id, records),
+            Input::LoadFailed(id) => self.load_failed(id),
+            Input::Committed(id) => self.answered(id, Ok(())),
+            Input::CommitFailed(id, error) => self.answered(id, Err(error)),
+            Input::Handled(id) => self.handled(id),
+            Input::Entropy(seed) => {
+                self.rng.mix(&seed);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next thing to do, or `None` when nothing is left to do before the next input or
+    /// [`next_deadline`](Self::next_deadline).
+    pub fn poll(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            if self.faulted {
+                return None;
+            }
+            if self.step() {
+                continue;
+            }
+            self.trim(self.config.limits.cache_bytes);
+            return self.barrier.next_commit(self.now.mono).map(Output::Commit);
+        }
+    }
+
+    /// Whether the host should read the socket. False while the application, the store or this client is behind: the
+    /// connection waits then, memory does not grow.
+    #[must_use]
+    pub fn wants_frames(&self) -> bool {
+        let limits = &self.config.limits;
+        self.schedule.waiting(&Lane::Inbound) < limits.stanzas_waiting
+            && self.live.inbox.len() < limits.inbox_events
+            && self.barrier.waiting_bytes() < WAITING_BYTES
+    }
+
+    /// Drops clean records from memory until at most `bytes` are held; they are loaded again on need.
+    pub fn trim(&mut self, bytes: usize) {
+        if self.cache.bytes() > bytes {
+            self.cache.shrink_to(bytes, &self.pinned());
+        }
+    }
+
+    /// Bytes of records held in memory.
+    #[must_use]
+    pub const fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Who this account is, once linked.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.live.me.as_ref().map(|me| Identity { jid: me.pn.clone(), lid: me.lid.clone() })
+    }
+
+    /// Whether messages flow.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.live.ready
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a seed is spent by using it: nobody may keep it")]
+    fn empty(config: Config, seed: Seed) -> Self {
+        let mut rng = Rng::new(&seed);
+        let (a, b) = (rng.bytes::<2>(), rng.bytes::<2>());
+        Self {
+            config,
+            now: Now { mono: 0, unix: 0 },
+            rng,
+            cache: Cache::default(),
+            roots: Self::root_keys().into_iter().collect(),
+            barrier: Barrier::new(Epoch::default()),
+            live: Live::default(),
+            schedule: Schedule::default(),
+            queries: Queries::new(RequestIds::new(u16::from_be_bytes(a), u16::from_be_bytes(b))),
+            socket: Socket::new(),
+            opening: None,
+            codes: None,
+            backoff: Backoff::default(),
+            timers: Timers::default(),
+            wanted: false,
+            ending: None,
+            outputs: VecDeque::new(),
+            next_load: 1,
+            next_op: 1,
+            next_event: ONCE,
+            faulted: false,
+        }
+    }
+
+    /// The upper half counts lives; the lower half is random, so that two processes that begin one at once differ.
+    fn begin_life(&mut self, last: Epoch) {
+        self.live.epoch = Epoch((last.0 >> 32).saturating_add(1) << 32 | u64::from(self.rng.u32()));
+        self.barrier = Barrier::new(self.live.epoch);
+    }
+
+    fn root<T: Stored>(&mut self, id: &'static [u8]) -> Result<Option<T>, RestoreError> {
+        match self.cache.lookup(&T::key(id)) {
+            Lookup::Known(Some(record), _) => T::open(&record).map(Some).map_err(|_| RestoreError::BadRoot(T::SPACE)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The account as the newest transaction left it.
+    fn account(&mut self) -> Option<Account> {
+        self.root(account::ID).ok().flatten()
+    }
+
+    fn pinned(&self) -> BTreeSet<Key> {
+        let mut pinned = self.schedule.pinned();
+        pinned.extend(self.roots.iter().cloned());
+        pinned
+    }
+
+    fn enqueue(&mut self, job: Job) {
+        self.schedule.push(job.lane(), job);
+    }
+
+    /// Does one small piece of work; false if there is none.
+    fn step(&mut self) -> bool {
+        let Some((lane, job)) = self.schedule.next() else { return self.read_frame() };
+        let mut txn = Txn::new(self.now, &mut self.rng, &mut self.cache);
+        match flow::run(&mut txn, &self.live, &self.config, &job) {
+            Ok(()) => {
+                let staged = txn.finish();
+                self.schedule.done(lane);
+                self.apply(staged);
+            }
+            Err(Stop::Miss) => {
+                let keys: Vec<Key> = txn.into_missing().into_iter().collect();
+                let id = LoadId(self.next_load);
+                self.next_load += 1;
+                self.outputs.push_back(Output::Load(LoadRequest { id, keys: keys.clone() }));
+                self.schedule.park_loading(lane, job, id, keys);
+            }
+            Err(Stop::Await(needs)) => self.await_needs(lane, job, needs),
+        }
+        true
+    }
+
+    fn await_needs(&mut self, lane: Lane, job: Job, needs: Vec<Need>) {
+        let needs: BTreeSet<Need> = needs.into_iter().collect();
+        let (mut users, mut devices) = (Vec::new(), Vec::new());
+        for need in needs.iter().filter(|need| !self.schedule.is_awaited(need)) {
+            match need {
+                Need::Devices(user) => users.push(user.clone()),
+                Need::Session(device) => devices.push(device.clone()),
+            }
+        }
+        self.schedule.park_awaiting(lane, job, needs);
+        if !users.is_empty() {
+            self.ask(Query::Devices { users });
+        }
+        if !devices.is_empty() {
+            self.ask(Query::Bundles { devices });
+        }
+    }
+
+    /// Takes a finished transaction over: its writes into the growing commit, its effects behind the barrier.
+    fn apply(&mut self, staged: Staged<Effect, Step>) {
+        let Staged { writes, changes, mut depends_on, quarantined } = staged;
+        let generation = self.barrier.generation();
+        if !writes.is_empty() {
+            depends_on = generation;
+        }
+        for (key, record) in writes {
+            self.cache.put(key.clone(), record.clone(), generation);
+            self.barrier.write(key, record);
+        }
+        for space in quarantined {
+            self.hold(depends_on, Effect::Tell(Event::RecordQuarantined { space }));
+        }
+        for change in changes {
+            match change {
+                Change::Held(effect) => self.hold(depends_on, effect),
+                Change::Inside(step) => self.take(step),
+            }
+        }
+    }
+
+    fn hold(&mut self, depends_on: u64, effect: Effect) {
+        if let Some(free) = self.barrier.hold(depends_on, effect) {
+            self.release(free);
+        }
+    }
+
+    /// Lets an effect out: everything it depends on is durable.
+    fn release(&mut self, effect: Effect) {
+        match effect {
+            Effect::Stanza(connection, stanza) if connection == self.live.connection => self.send(stanza),
+            Effect::Query(connection, query) if connection == self.live.connection => self.ask(query),
+            // The connection is gone. Stanzas are asked for or put in line again on the next one.
+            Effect::Stanza(..) => {}
+            Effect::Query(_, query) => self.lose(query),
+            Effect::Event(envelope) => self.outputs.push_back(Output::Event(envelope)),
+            Effect::Tell(event) => self.tell(event),
+            Effect::Open(opening) => self.open(opening),
+            Effect::LinkDone => self.link_done(),
+            Effect::LinkRefused => self.end(Ending::LinkRefused),
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Enqueue(job) => self.enqueue(job),
+            Step::Settle(need, result) => self.schedule.settle(&need, result),
+            Step::Unhandled(id) => {
+                self.live.inbox.insert(id);
+            }
+            Step::Handled(id) => {
+                self.live.inbox.remove(&id);
+            }
+            Step::Accepted(sequence, progress) => {
+                self.live.outbox.insert(sequence, progress);
+            }
+            Step::Progressed(sequence, progress) => {
+                if let Some(known) = self.live.outbox.get_mut(&sequence) {
+                    *known = progress;
+                }
+            }
+            Step::SendEnded(sequence) => {
+                self.live.outbox.remove(&sequence);
+            }
+            Step::Ready => {
+                self.live.ready = true;
+                self.live.draining = true;
+                self.timers.logged_in(self.now.mono);
+            }
+            Step::Drained => self.live.draining = false,
+            Step::Uploading(uploading) => self.live.uploading = uploading,
+            Step::Me(me) => self.live.me = Some(me),
+            Step::Available(available) => self.live.available = available,
+            Step::Retried(message, count) => self.live.note_retry(message, count),
+            Step::Unlinked => self.unlinked(),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let id = EventId(self.next_event);
+        self.next_event += 1;
+        self.outputs.push_back(Output::Event(Envelope { id, event, durable: false }));
+    }
+
+    fn loaded(&mut self, id: LoadId, records: Vec<Option<Record>>) -> Result<(), Misuse> {
+        let keys = self.schedule.keys_of(id).ok_or(Misuse::UnknownId("that load"))?.to_vec();
+        if keys.len() != records.len() {
+            return Err(Misuse::WrongCount { asked: keys.len(), given: records.len() });
+        }
+        for (key, record) in keys.into_iter().zip(records) {
+            self.cache.fill(key, record);
+        }
+        self.schedule.loaded(id);
+        Ok(())
+    }
+
+    fn load_failed(&mut self, id: LoadId) -> Result<(), Misuse> {
+        self.schedule.keys_of(id).ok_or(Misuse::UnknownId("that load"))?;
+        self.schedule.pause(id, self.now.mono.saturating_add(LOAD_RETRY_MS));
+        Ok(())
+    }
+
+    fn answered(&mut self, id: CommitId, result: Result<(), crate::api::CommitError>) -> Result<(), Misuse> {
+        match self.barrier.answer(self.now.mono, id, result)? {
+            Verdict::Durable { released, keys, generation } => {
+                self.cache.settle(generation, keys.iter());
+                for effect in released {
+                    self.release(effect);
+                }
+            }
+            Verdict::Again => {}
+            Verdict::Fault(error) => self.fault(match error {
+                crate::api::CommitError::Fenced => FaultReason::Fenced,
+                _ => FaultReason::StoreFailed,
+            }),
+        }
+        Ok(())
+    }
+
+    /// Nothing that waited may leave any more: what the store has is the truth, and a restore starts from it.
+    fn fault(&mut self, reason: FaultReason) {
+        self.outputs.clear();
+        if !matches!(self.socket.phase, Phase::Down) {
+            self.outputs.push_back(Output::Close);
+        }
+        self.tell(Event::Faulted(reason));
+        self.live.ready = false;
+        self.faulted = true;
+    }
+
+    fn handled(&mut self, id: EventId) -> Result<(), Misuse> {
+        // Events that are told once may be answered like the others.
+        if id.0 & ONCE != 0 {
+            return Ok(());
+        }
+        if !self.live.inbox.contains(&id.0) {
+            return Err(Misuse::UnknownId("that event"));
+        }
+        self.enqueue(Job::Verb(flow::Verb::Handled(id.0)));
+        Ok(())
+    }
+
+    fn open(&mut self, opening: Box<flow::Opening>) {
+        if !self.wanted || !matches!(self.socket.phase, Phase::Down) {
+            return;
+        }
+        self.live.connection += 1;
+        self.opening = Some(opening);
+        self.socket.phase = Phase::Opening;
+        let profile = &self.config.profile;
+        self.outputs.push_back(Output::Open(Endpoint { url: profile.url.clone(), origin: profile.origin.clone() }));
+    }
+
+    /// Ends the connection from our side.
+    fn end(&mut self, ending: Ending) {
+        if matches!(self.socket.phase, Phase::Down | Phase::Closing) {
+            return;
+        }
+        self.ending.get_or_insert(ending);
+        self.socket.phase = Phase::Closing;
+        self.live.ready = false;
+        self.outputs.push_back(Output::Close);
+    }
+
+    /// The connection is gone: everything that belonged to it goes too, then the table says what follows.
+    fn closed(&mut self, by_socket: Ending) -> Result<(), Misuse> {
+        if matches!(self.socket.phase, Phase::Down) {
+            return Err(Misuse::WrongState("there is no connection that could have closed"));
+        }
+        let was_confirming = matches!(self.socket.phase, Phase::Confirming);
+        let ending = self.ending.take().unwrap_or(by_socket);
+        let ending = if was_confirming && self.live.me.is_some() { Ending::Restart } else { ending };
+        self.socket.reset();
+        self.live.ready = false;
+        self.live.draining = false;
+        self.live.available = false;
+        self.live.uploading = false;
+        self.live.connection += 1;
+        self.opening = None;
+        self.codes = None;
+        self.schedule.drop_connection_work();
+        for query in self.queries.abandon() {
+            self.lose(query);
+        }
+        self.timers.connection_ended(self.now.mono, &mut self.backoff);
+        self.follow(ending);
+        Ok(())
+    }
+
+    fn follow(&mut self, ending: Ending) {
+        let recommendation = match ending.aftermath() {
+            // The caller has changed its mind while the connection was being closed.
+            Aftermath::Stay(_) if ending == Ending::Asked && self.wanted => {
+                self.enqueue(Job::Connect);
+                return;
+            }
+            Aftermath::Reconnect if self.wanted => {
+                self.enqueue(Job::Connect);
+                return;
+            }
+            Aftermath::Pause if self.wanted => {
+                let at = self.now.mono.saturating_add(self.backoff.pause_ms(&mut self.rng));
+                self.timers.reconnect = Some(at);
+                Recommendation::WaitUntil(at)
+            }
+            Aftermath::Reconnect | Aftermath::Pause => Recommendation::Stop,
+            Aftermath::Stay(recommendation) => {
+                self.wanted = false;
+                recommendation
+            }
+        };
+        if recommendation == Recommendation::LinkAgain {
+            self.enqueue(Job::Forget);
+        }
+        self.tell(Event::Disconnected(Disconnect { reason: ending.word(), code: ending.code(), recommendation }));
+    }
+
+    /// The server has unlinked this device: nothing that was known of it counts any more.
+    fn unlinked(&mut self) {
+        let Live { connection, epoch, .. } = self.live;
+        self.live = Live::default();
+        (self.live.connection, self.live.epoch, self.live.unlinked) = (connection, epoch, true);
+    }
+
+    /// A request will not be answered.
+    fn lose(&mut self, query: Query) {
+        if query.outlives_connection() || self.live.ready {
+            self.enqueue(Job::Reply(Box::new(query), Err(flow::Failure::Lost)));
+        }
+    }
+}
+
+fn chunks(first: u64, next: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    let step = usize::try_from(RECALL_AT_ONCE).unwrap_or(1);
+    (first..next).step_by(step).map(move |start| start..(start + RECALL_AT_ONCE).min(next))
+}

@@ -1,0 +1,193 @@
+//! Which job runs next. Jobs of one lane run in order; lanes do not wait for each other.
+//!
+//! A job that misses records parks its lane until they are loaded; one that needs an answer of the server parks it until
+//! the answer has come.
+
+use crate::api::{Key, LoadId};
+use crate::flow::{Failure, Job, Lane, Need};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+#[derive(Default)]
+pub(crate) struct Schedule {
+    lanes: BTreeMap<Lane, Queue>,
+    ready: VecDeque<Lane>,
+    waiters: BTreeMap<Need, BTreeSet<Lane>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    parked: Option<Parked>,
+    /// Records that were loaded for the first job; kept in memory until it is done, or it might never see all at once.
+    pins: BTreeSet<Key>,
+}
+
+enum Parked {
+    Loading(LoadId, Vec<Key>),
+    /// Until the time (monotonic milliseconds) when a failed load may be tried again.
+    Pausing(u64),
+    Awaiting(BTreeSet<Need>),
+}
+
+impl Schedule {
+    /// Adds a job at the end of its lane.
+    pub(crate) fn push(&mut self, lane: Lane, job: Job) {
+        let queue = self.lanes.entry(lane.clone()).or_default();
+        queue.jobs.push_back(job);
+        if queue.jobs.len() == 1 && queue.parked.is_none() {
+            self.ready.push_back(lane);
+        }
+    }
+
+    /// Takes the next job that can run.
+    pub(crate) fn next(&mut self) -> Option<(Lane, Job)> {
+        while let Some(lane) = self.ready.pop_front() {
+            let Some(queue) = self.lanes.get_mut(&lane) else { continue };
+            if queue.parked.is_some() {
+                continue;
+            }
+            match queue.jobs.pop_front() {
+                Some(job) => return Some((lane, job)),
+                None => {
+                    self.lanes.remove(&lane);
+                }
+            }
+        }
+        None
+    }
+
+    /// The job taken from `lane` is done: the lane's next one may run.
+    pub(crate) fn done(&mut self, lane: Lane) {
+        match self.lanes.get_mut(&lane) {
+            Some(queue) if queue.jobs.is_empty() => {
+                self.lanes.remove(&lane);
+            }
+            Some(queue) => {
+                queue.pins.clear();
+                self.ready.push_back(lane);
+            }
+            None => {}
+        }
+    }
+
+    /// Puts the job back and parks its lane until `load` is answered.
+    pub(crate) fn park_loading(&mut self, lane: Lane, job: Job, load: LoadId, keys: Vec<Key>) {
+        let queue = self.park(lane, job);
+        queue.pins.extend(keys.iter().cloned());
+        queue.parked = Some(Parked::Loading(load, keys));
+    }
+
+    /// Puts the job back and parks its lane until every one of `needs` is settled.
+    pub(crate) fn park_awaiting(&mut self, lane: Lane, job: Job, needs: BTreeSet<Need>) {
+        for need in &needs {
+            self.waiters.entry(need.clone()).or_default().insert(lane.clone());
+        }
+        self.park(lane, job).parked = Some(Parked::Awaiting(needs));
+    }
+
+    /// The keys that `load` asked for, if it is outstanding.
+    pub(crate) fn keys_of(&self, load: LoadId) -> Option<&[Key]> {
+        self.lanes.values().find_map(|queue| match &queue.parked {
+            Some(Parked::Loading(id, keys)) if *id == load => Some(keys.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// `load` was answered: its lane goes on.
+    pub(crate) fn loaded(&mut self, load: LoadId) {
+        self.unpark(|parked| matches!(parked, Parked::Loading(id, _) if *id == load));
+    }
+
+    /// `load` failed: its lane goes on at `at`, and asks again.
+    pub(crate) fn pause(&mut self, load: LoadId, at: u64) {
+        for queue in self.lanes.values_mut() {
+            if matches!(&queue.parked, Some(Parked::Loading(id, _)) if *id == load) {
+                queue.parked = Some(Parked::Pausing(at));
+            }
+        }
+    }
+
+    /// Lets lanes go on whose pause is over.
+    pub(crate) fn tick(&mut self, mono: u64) {
+        self.unpark(|parked| matches!(parked, Parked::Pausing(at) if *at <= mono));
+    }
+
+    /// When the first pause is over.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let pauses = self.lanes.values().filter_map(|queue| match &queue.parked {
+            Some(Parked::Pausing(at)) => Some(*at),
+            _ => None,
+        });
+        pauses.min()
+    }
+
+    /// Whether somebody already waits for `need`, so that it must not be asked again.
+    pub(crate) fn is_awaited(&self, need: &Need) -> bool {
+        self.waiters.contains_key(need)
+    }
+
+    /// What was waited for has come, or never will: tells the jobs that waited, and lets those go on that wait for
+    /// nothing else.
+    pub(crate) fn settle(&mut self, need: &Need, result: Result<(), Failure>) {
+        for lane in self.waiters.remove(need).unwrap_or_default() {
+            let Some(queue) = self.lanes.get_mut(&lane) else { continue };
+            let Some(Parked::Awaiting(needs)) = &mut queue.parked else { continue };
+            needs.remove(need);
+            if let (Err(failure), Some(job)) = (result, queue.jobs.front_mut()) {
+                job.note_failure(need.clone(), failure);
+            }
+            if needs.is_empty() {
+                queue.parked = None;
+                self.ready.push_back(lane);
+            }
+        }
+    }
+
+    /// Drops every job that only makes sense on the connection that is gone.
+    pub(crate) fn drop_connection_work(&mut self) {
+        self.waiters.clear();
+        self.lanes.retain(|lane, queue| {
+            if matches!(queue.parked, Some(Parked::Awaiting(_))) {
+                queue.parked = None;
+            }
+            queue.jobs.retain(Job::outlives_connection);
+            if queue.jobs.is_empty() {
+                // The answer to a load still comes, and must find its question.
+                return queue.parked.is_some();
+            }
+            if queue.parked.is_none() && !self.ready.contains(lane) {
+                self.ready.push_back(lane.clone());
+            }
+            true
+        });
+    }
+
+    /// Jobs of `lane` that wait.
+    pub(crate) fn waiting(&self, lane: &Lane) -> usize {
+        self.lanes.get(lane).map_or(0, |queue| queue.jobs.len())
+    }
+
+    /// Whether a job could run now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Records that parked jobs are about to read; they must not be dropped from memory.
+    pub(crate) fn pinned(&self) -> BTreeSet<Key> {
+        self.lanes.values().flat_map(|queue| &queue.pins).cloned().collect()
+    }
+
+    fn park(&mut self, lane: Lane, job: Job) -> &mut Queue {
+        let queue = self.lanes.entry(lane).or_default();
+        queue.jobs.push_front(job);
+        queue
+    }
+
+    fn unpark(&mut self, is_over: impl Fn(&Parked) -> bool) {
+        for (lane, queue) in &mut self.lanes {
+            if queue.parked.take_if(|parked| is_over(parked)).is_some() {
+                self.ready.push_back(lane.clone());
+            }
+        }
+    }
+}

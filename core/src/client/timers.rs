@@ -1,0 +1,132 @@
+//! Everything that happens because time has passed.
+
+use super::backoff::{Backoff, STABLE_MS};
+use super::ending::Ending;
+use super::socket::Phase;
+use super::{Client, Job};
+use crate::crypto::rng::Rng;
+use crate::flow::{Failure, Query};
+use crate::types::Now;
+
+/// Pings go out after 20 to 30 seconds, as peers' do.
+const PING_MIN_MS: u64 = 20_000;
+const PING_SPREAD_MS: u32 = 10_000;
+
+/// Nothing at all for this long after a ping: the connection is dead though nobody said so.
+const SILENCE_MS: u64 = 20_000;
+
+/// Deadlines on the monotonic clock, in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    /// When to connect again.
+    pub(crate) reconnect: Option<u64>,
+    /// When to ask the server whether it is there.
+    ping: Option<u64>,
+    /// When silence means that it is not.
+    silence: Option<u64>,
+    /// When this connection counts as good.
+    stable: Option<u64>,
+}
+
+impl Timers {
+    /// Something came from the server: it is there.
+    pub(crate) fn heard(&mut self, mono: u64, rng: &mut Rng) {
+        self.silence = None;
+        self.ping = Some(mono.saturating_add(PING_MIN_MS + u64::from(rng.below(PING_SPREAD_MS))));
+    }
+
+    /// The server delivers: from now on the connection may prove itself.
+    pub(crate) fn logged_in(&mut self, mono: u64) {
+        self.stable = Some(mono.saturating_add(STABLE_MS));
+    }
+
+    /// A connection that lived long enough ends the row of failures.
+    pub(crate) fn connection_ended(&mut self, mono: u64, backoff: &mut Backoff) {
+        if self.stable.is_some_and(|at| at <= mono) {
+            *backoff = Backoff::default();
+        }
+        *self = Self::default();
+    }
+
+    /// The socket is not read: whoever waits for an answer waits from now on.
+    fn defer(&mut self, mono: u64) {
+        if self.silence.is_some() {
+            self.silence = Some(mono.saturating_add(SILENCE_MS));
+        }
+    }
+
+    fn first(&self) -> Option<u64> {
+        [self.ping, self.silence].into_iter().flatten().min()
+    }
+}
+
+impl Client {
+    /// When to call [`handle`](Self::handle) with [`Tick`](crate::api::Input::Tick) at the latest, on the monotonic
+    /// clock. `None`: only an input can change anything.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.faulted {
+            return None;
+        }
+        if !self.outputs.is_empty() || !self.schedule.is_idle() {
+            return Some(self.now.mono);
+        }
+        let waiting = self.wants_frames();
+        let phase = match &self.socket.phase {
+            Phase::AwaitingServerHello { deadline, .. } | Phase::AwaitingVerdict { deadline } => Some(*deadline),
+            _ => None,
+        };
+        let all = [
+            phase,
+            self.timers.reconnect,
+            self.timers.first().filter(|_| waiting),
+            self.queries.deadline().filter(|_| waiting),
+            self.codes.as_ref().map(super::Codes::deadline),
+            self.barrier.deadline(),
+            self.schedule.deadline(),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// Moves time forward and does what is due. A clock that goes backwards is ignored.
+    pub(super) fn advance(&mut self, now: Now) {
+        self.now = Now { mono: self.now.mono.max(now.mono), unix: now.unix };
+        let mono = self.now.mono;
+        if self.timers.reconnect.take_if(|at| *at <= mono).is_some() {
+            self.enqueue(Job::Connect);
+        }
+        match &self.socket.phase {
+            Phase::AwaitingServerHello { deadline, .. } if *deadline <= mono => self.end(Ending::Handshake),
+            Phase::AwaitingVerdict { deadline } if *deadline <= mono => self.end(Ending::Silent),
+            _ => {}
+        }
+        if self.codes.as_ref().is_some_and(|codes| codes.deadline() <= mono) {
+            self.show_next_code();
+        }
+        self.schedule.tick(mono);
+        if self.wants_frames() {
+            self.watch(mono);
+        } else {
+            // While the socket is not read, silence proves nothing.
+            self.timers.defer(mono);
+            self.queries.defer(mono);
+        }
+    }
+
+    fn watch(&mut self, mono: u64) {
+        if self.timers.silence.is_some_and(|at| at <= mono) {
+            return self.end(Ending::Silent);
+        }
+        while let Some(query) = self.queries.expired(mono) {
+            // Nothing works before the login is complete, and the server answers everything: start over.
+            if !self.live.ready {
+                return self.end(Ending::Silent);
+            }
+            self.enqueue(Job::Reply(Box::new(query), Err(Failure::Lost)));
+        }
+        if self.socket.is_secure() && self.timers.ping.take_if(|at| *at <= mono).is_some() {
+            self.ask(Query::Ping);
+            self.timers.silence = Some(mono.saturating_add(SILENCE_MS));
+        }
+    }
+}

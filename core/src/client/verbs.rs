@@ -1,0 +1,182 @@
+//! What a caller asks for. A verb checks its arguments and returns at once; its end arrives as an event.
+
+use super::ending::Ending;
+use super::socket::Phase;
+use super::{Client, Job};
+use crate::api::{ChatState, MessageId, Misuse, OpId};
+use crate::flow::{self, Accepted, Lane, Verb, is_user};
+use crate::types::{Jid, Now};
+use bytes::Bytes;
+
+/// Messages that one receipt can name.
+const RECEIPT_IDS: usize = 256;
+
+/// Characters of a message id.
+const ID_CHARACTERS: usize = 64;
+
+/// Bytes of a push name.
+const NAME_BYTES: usize = 100;
+
+impl Client {
+    /// Connects, and stays connected until [`disconnect`](Self::disconnect) or an event says otherwise. An account that
+    /// is not linked shows codes ([`QrShown`](crate::api::Event::QrShown)).
+    ///
+    /// # Errors
+    /// [`Misuse::Faulted`]; [`Misuse::Unlinked`] once the server has unlinked this device.
+    pub fn connect(&mut self, now: Now) -> Result<(), Misuse> {
+        self.begin(now)?;
+        self.wanted = true;
+        self.timers.reconnect = None;
+        if matches!(self.socket.phase, Phase::Down) {
+            self.enqueue(Job::Connect);
+        }
+        Ok(())
+    }
+
+    /// Ends the connection and stays down. Accepted sends stay in the outbox.
+    ///
+    /// # Errors
+    /// [`Misuse::Faulted`].
+    pub fn disconnect(&mut self, now: Now) -> Result<(), Misuse> {
+        self.begin(now)?;
+        self.wanted = false;
+        self.timers.reconnect = None;
+        self.end(Ending::Asked);
+        Ok(())
+    }
+
+    /// Accepts a message for a user. Once accepted it survives restarts under the id returned here until the server has
+    /// it; exactly one [`SendFinished`](crate::api::Event::SendFinished) tells how that ended. May be called while there
+    /// is no connection. Costs one commit.
+    ///
+    /// `content` is a serialised `Message`; `id` is drawn if not given.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`]; [`Misuse::Full`] when too many sends wait; [`Misuse::BadArgument`] for a chat that is not a
+    /// user, content that is no message or too long, or an id that is too long.
+    pub fn send_message(
+        &mut self,
+        now: Now,
+        chat: &Jid,
+        content: Bytes,
+        id: Option<MessageId>,
+    ) -> Result<(OpId, MessageId), Misuse> {
+        self.begin_linked(now)?;
+        if !is_user(chat) {
+            return Err(Misuse::BadArgument("messages can be sent to users only"));
+        }
+        if content.len() > self.config.limits.message_bytes {
+            return Err(Misuse::BadArgument("the content is too long"));
+        }
+        if !flow::is_content(&content) {
+            return Err(Misuse::BadArgument("the content is not a message"));
+        }
+        if id.as_ref().is_some_and(|id| id.as_str().is_empty() || id.as_str().len() > ID_CHARACTERS) {
+            return Err(Misuse::BadArgument("a message id has 1 to 64 characters"));
+        }
+        if self.live.outbox.len() + self.schedule.waiting(&Lane::Verbs) >= self.config.limits.outbox_pending {
+            return Err(Misuse::Full("sends that wait"));
+        }
+        let id = id.unwrap_or_else(|| self.message_id());
+        let op = self.next_op();
+        self.enqueue(Job::Verb(Verb::Send(Accepted { op, id: id.clone(), chat: chat.to_user(), content })));
+        Ok((op, id))
+    }
+
+    /// Tells `sender` (a user or device) that the messages `ids` in `chat` were read. At most 256 at a time.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] without ids or with too many.
+    pub fn mark_read(&mut self, now: Now, chat: &Jid, sender: &Jid, ids: &[MessageId]) -> Result<OpId, Misuse> {
+        if ids.is_empty() || ids.len() > RECEIPT_IDS {
+            return Err(Misuse::BadArgument("a receipt names 1 to 256 messages"));
+        }
+        let (chat, sender, ids) = (chat.clone(), sender.clone(), ids.to_vec());
+        self.operate(now, |op| Verb::MarkRead { op, chat, sender, ids })
+    }
+
+    /// Announces this device as available or not. Peers see typing and presence only of those who are available.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`].
+    pub fn set_presence(&mut self, now: Now, available: bool) -> Result<OpId, Misuse> {
+        self.operate(now, |op| Verb::SetPresence { op, available })
+    }
+
+    /// Sets the name this account gives itself; others see it beside messages.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] for a name of more than 100 bytes.
+    pub fn set_push_name(&mut self, now: Now, name: &str) -> Result<OpId, Misuse> {
+        if name.is_empty() || name.len() > NAME_BYTES {
+            return Err(Misuse::BadArgument("a name has 1 to 100 bytes"));
+        }
+        let name = name.to_owned();
+        self.operate(now, |op| Verb::SetPushName { op, name })
+    }
+
+    /// Asks to be told of the presence of `user`, until the connection ends.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] for an address that is not a user.
+    pub fn subscribe_presence(&mut self, now: Now, user: &Jid) -> Result<OpId, Misuse> {
+        if !is_user(user) {
+            return Err(Misuse::BadArgument("only users have a presence"));
+        }
+        let user = user.to_user();
+        self.operate(now, |op| Verb::SubscribePresence { op, user })
+    }
+
+    /// Shows in `chat` that this account types, records, or has stopped.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`].
+    pub fn send_chat_state(&mut self, now: Now, chat: &Jid, state: ChatState) -> Result<OpId, Misuse> {
+        let chat = chat.to_user();
+        self.operate(now, |op| Verb::SendChatState { op, chat, state })
+    }
+
+    /// Unlinks this device. Ends with [`OperationFinished`](crate::api::Event::OperationFinished), then with a disconnect
+    /// that recommends linking again; the account's records are void from then on.
+    ///
+    /// # Errors
+    /// [`Misuse::NotLinked`].
+    pub fn log_out(&mut self, now: Now) -> Result<OpId, Misuse> {
+        self.operate(now, |op| Verb::LogOut { op })
+    }
+
+    fn operate(&mut self, now: Now, verb: impl FnOnce(OpId) -> Verb) -> Result<OpId, Misuse> {
+        self.begin_linked(now)?;
+        let op = self.next_op();
+        self.enqueue(Job::Verb(verb(op)));
+        Ok(op)
+    }
+
+    fn begin(&mut self, now: Now) -> Result<(), Misuse> {
+        if self.faulted {
+            return Err(Misuse::Faulted);
+        }
+        if self.live.unlinked {
+            return Err(Misuse::Unlinked);
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    fn begin_linked(&mut self, now: Now) -> Result<(), Misuse> {
+        self.begin(now)?;
+        if self.live.me.is_none() { Err(Misuse::NotLinked) } else { Ok(()) }
+    }
+
+    fn next_op(&mut self) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        op
+    }
+
+    fn message_id(&mut self) -> MessageId {
+        let random = self.rng.bytes();
+        let user = self.live.me.as_ref().map(|me| me.pn.user());
+        MessageId::for_web(self.now.unix_seconds(), user, &random)
+    }
+}

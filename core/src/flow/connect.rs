@@ -1,0 +1,155 @@
+//! From nothing to messages: making the account, opening, logging in, telling the server to deliver.
+
+use super::{Effect, Failure, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, prekeys, send};
+use crate::api::{Event, ProtocolProfile};
+use crate::crypto::{KeyPair, PublicKey};
+use crate::pairing::payload::{Registration, login_payload, registration_payload};
+use crate::signal::SignedPreKey;
+use crate::stanza::{InfoBroadcast, OfflineBatch, Success, UnifiedSession};
+use crate::state::Miss;
+use crate::state::account::{self, Account, ServerKey};
+use crate::state::prekeys::record_id;
+use crate::types::Jid;
+use bytes::Bytes;
+
+/// How many stanzas of the offline queue are asked for at a time; the web client's number.
+const OFFLINE_BATCH: u32 = 200;
+
+/// What the next connection begins with.
+pub(crate) struct Opening {
+    pub(crate) noise: KeyPair,
+    /// What this client says of itself: a login if it is linked, else a registration.
+    pub(crate) payload: Bytes,
+    pub(crate) routing_info: Bytes,
+    /// The server's key, if a shorter handshake may be tried.
+    pub(crate) server_key: Option<PublicKey>,
+}
+
+/// Asks for a connection, once the keys that it will publish are durable.
+pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) -> Result<(), Stop> {
+    let account = match txn.read::<Account>(account::ID)? {
+        Some(account) => account,
+        None => {
+            let mut account = Account::create(live.epoch, txn.rng);
+            prekeys::make_signed(txn, &mut account);
+            txn.write(account::ID, &account);
+            account
+        }
+    };
+    let payload = match &account.linked {
+        // A phone number is digits; the server refuses a device whose address it did not give itself.
+        Some(linked) => login_payload(profile, linked.pn.user().parse().unwrap_or(0), linked.pn.device()),
+        None => {
+            let Some(signed) = txn.read::<SignedPreKey>(record_id(account.signed_prekey_id))? else { return Ok(()) };
+            let signed = signed.public();
+            let keys = Registration {
+                registration_id: account.registration_id.0,
+                identity: account.identity.public,
+                signed_prekey_id: signed.id.number(),
+                signed_prekey: signed.key,
+                signature: signed.signature,
+            };
+            registration_payload(profile, &keys)
+        }
+    };
+    let now = txn.now.unix_seconds();
+    let valid = |known: &ServerKey| known.not_before <= now && now <= known.not_after;
+    let server_key = account.server_key.filter(valid).filter(|_| account.linked.is_some());
+    txn.effect(Effect::Open(Box::new(Opening {
+        noise: account.noise,
+        payload,
+        routing_info: account.routing_info,
+        server_key: server_key.map(|known| PublicKey::from_bytes(known.key)),
+    })));
+    Ok(())
+}
+
+/// Keeps, or forgets, the server's key for a shorter handshake next time.
+pub(crate) fn remember(txn: &mut Txn<'_>, server_key: Option<ServerKey>) -> Result<(), Miss> {
+    if let Some(account) = txn.read::<Account>(account::ID)?
+        && account.server_key != server_key
+    {
+        txn.write(account::ID, &Account { server_key, ..account });
+    }
+    Ok(())
+}
+
+/// The server has unlinked this device: its keys are void.
+pub(crate) fn forget(txn: &mut Txn<'_>) {
+    txn.delete::<Account>(account::ID);
+    txn.change(Step::Unlinked);
+}
+
+/// Raises the epoch after a restore, so that whoever restored before is fenced off.
+pub(crate) fn claim(txn: &mut Txn<'_>, live: &Live) -> Result<(), Miss> {
+    if let Some(account) = txn.read::<Account>(account::ID)? {
+        txn.write(account::ID, &Account { epoch: live.epoch, ..account });
+    }
+    Ok(())
+}
+
+/// `<success>`: the server knows this device.
+pub(crate) fn logged_in(txn: &mut Txn<'_>, live: &Live, success: &Success) -> Result<(), Stop> {
+    let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
+    let Some(linked) = &mut account.linked else { return Ok(()) };
+    let now = success.time.map_or(txn.now.unix, |seconds| seconds * 1000);
+    txn.send(live, &UnifiedSession::at(now));
+    if let Some(lid) = &success.lid
+        && linked.lid.as_ref() != Some(lid)
+    {
+        linked.lid = Some(lid.clone());
+        let (pn, lid) = (linked.pn.clone(), lid.clone());
+        super::peers::set_own(txn, &pn, Some(&lid))?;
+        txn.change(Step::Me(Me { pn, lid: Some(lid) }));
+        txn.write(account::ID, &account);
+    }
+    prekeys::at_login(txn, live, &mut account)
+}
+
+/// Tells the server to deliver; called when it has prekeys to give to others.
+pub(crate) fn activate(txn: &mut Txn<'_>, live: &Live) {
+    txn.effect(Effect::Query(live.connection, Query::Active));
+}
+
+/// The server delivers from now on.
+pub(crate) fn activated(txn: &mut Txn<'_>, live: &Live, reply: &Reply) -> Result<(), Stop> {
+    // Without an answer the connection is as good as gone; a refusal changes nothing for anybody.
+    if matches!(reply, Err(Failure::Lost)) {
+        return Ok(());
+    }
+    send::resume(txn, live)?;
+    txn.change(Step::Ready);
+    txn.effect(Effect::Tell(Event::Connected));
+    Ok(())
+}
+
+/// `<ib>`: things the server tells this connection.
+pub(crate) fn informed(txn: &mut Txn<'_>, live: &Live, news: &InfoBroadcast) -> Result<(), Stop> {
+    match news {
+        InfoBroadcast::OfflinePreview(_) => {
+            txn.send(live, &OfflineBatch { count: OFFLINE_BATCH });
+        }
+        InfoBroadcast::Offline { count } => {
+            txn.change(Step::Drained);
+            txn.effect(Effect::Tell(Event::OfflineDrained { count: *count }));
+        }
+        InfoBroadcast::EdgeRouting { routing_info, .. } if !routing_info.is_empty() => {
+            if let Some(mut account) = txn.read::<Account>(account::ID)?
+                && account.routing_info != *routing_info
+            {
+                account.routing_info = routing_info.clone();
+                txn.write(account::ID, &account);
+            }
+        }
+        InfoBroadcast::Dirty { kind, timestamp } => {
+            txn.effect(Effect::Query(live.connection, Query::Clean { kind: kind.clone(), timestamp: *timestamp }));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether `jid` can be sent to: a user, by phone number or LID.
+pub(crate) fn is_user(jid: &Jid) -> bool {
+    !jid.user().is_empty() && (jid.is_pn_family() || jid.is_lid_family())
+}

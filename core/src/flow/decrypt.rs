@@ -1,0 +1,201 @@
+//! From one ciphertext to its plaintext: loads what the ratchet needs, stores what it changed.
+
+use super::receive::Origin;
+use super::{Stop, Txn, devices, peers};
+use crate::api::UndecryptableReason;
+use crate::signal::{
+    Accepted, Archive, DecryptError, Distribution, GroupDecryptError, GroupMessage, JumpLimit, LocalIdentity,
+    OwnPreKeys, PreKey, PreKeyMessage, RetryReason, SenderKeyRecord, Session, SignalMessage, SignedPreKey,
+};
+use crate::stanza::{EncKind, IncomingEnc, IncomingMessage as Message};
+use crate::state::account::{self, Account};
+use crate::state::prekeys::record_id;
+use crate::state::ratchets::Identity;
+use crate::types::Jid;
+
+/// What became of a ciphertext.
+pub(crate) enum Opened {
+    /// The content, still padded.
+    Plain(Vec<u8>),
+    /// It was opened before: the server delivers it again because our answer was lost.
+    Before,
+    /// It does not open now; the sender may be able to send it again.
+    Failed(UndecryptableReason, RetryReason),
+    /// Its kind is not known.
+    Unknown,
+}
+
+/// Opens one ciphertext of `message`.
+pub(crate) fn open(txn: &mut Txn<'_>, message: &Message, origin: &Origin, enc: &IncomingEnc) -> Result<Opened, Stop> {
+    if enc.version != 2 {
+        return Ok(Opened::Unknown);
+    }
+    let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(Opened::Unknown) };
+    let id = origin.sender_peer.device_id(origin.sender.device());
+    let limit = if origin.from_me { JumpLimit::OWN_DEVICE } else { JumpLimit::CONTACT };
+    let bytes = &enc.ciphertext.bytes;
+    match enc.ciphertext.kind {
+        EncKind::Message => pairwise(txn, &account, id, bytes, limit),
+        EncKind::PreKeyMessage => first(txn, &account, origin, id, bytes, limit),
+        EncKind::SenderKeyMessage => group(txn, message, origin, bytes),
+        _ => Ok(Opened::Unknown),
+    }
+}
+
+/// Keeps a sender key that came with a message, for the ones encrypted with it.
+pub(crate) fn learn_sender_key(
+    txn: &mut Txn<'_>,
+    message: &Message,
+    origin: &Origin,
+    distribution: &[u8],
+) -> Result<(), Stop> {
+    let Ok(distribution) = Distribution::parse(distribution) else { return Ok(()) };
+    let id = sender_key_id(&message.address.from, origin);
+    let mut record = txn.read::<SenderKeyRecord>(id.clone())?.unwrap_or_default();
+    if record.process(&distribution) {
+        txn.write(id, &record);
+    }
+    Ok(())
+}
+
+fn pairwise(txn: &mut Txn<'_>, account: &Account, id: Vec<u8>, bytes: &[u8], limit: JumpLimit) -> Result<Opened, Stop> {
+    let message = match SignalMessage::parse(bytes) {
+        Ok(message) => message,
+        Err(error) => return Ok(failed(error.into())),
+    };
+    let Some(mut session) = txn.read::<Session>(id.clone())? else { return Ok(failed(DecryptError::NoSession)) };
+    let own = &account.identity.public;
+    with_archive(txn, id, &mut session, |session, archive| session.decrypt(archive, &message, own, limit))
+}
+
+/// Opens a message that may set a session up.
+fn first(
+    txn: &mut Txn<'_>,
+    account: &Account,
+    origin: &Origin,
+    id: Vec<u8>,
+    bytes: &[u8],
+    limit: JumpLimit,
+) -> Result<Opened, Stop> {
+    let message = match PreKeyMessage::parse(bytes) {
+        Ok(message) => message,
+        Err(error) => return Ok(failed(error.into())),
+    };
+    let old = txn.read::<Session>(id.clone())?;
+    if let Some(mut session) = old.clone() {
+        let own = &account.identity.public;
+        let opened = with_archive(txn, id.clone(), &mut session, |session, archive| {
+            session.decrypt_prekey(archive, &message, own, limit)
+        })?;
+        if !matches!(opened, Opened::Failed(_, RetryReason::NoSession)) {
+            return Ok(opened);
+        }
+    }
+    let Some(signed) = txn.read::<SignedPreKey>(record_id(message.signed_prekey_id().number()))? else {
+        return Ok(failed(DecryptError::UnknownSignedPreKey));
+    };
+    let one_time = match message.prekey_id() {
+        None => None,
+        Some(prekey) => match txn.read::<PreKey>(record_id(prekey.number()))? {
+            Some(key) => Some(key),
+            None => return Ok(failed(DecryptError::UnknownPreKey)),
+        },
+    };
+    let mut archive = match &old {
+        Some(_) => txn.read::<Archive>(id.clone())?.unwrap_or_default(),
+        None => Archive::default(),
+    };
+    let own = LocalIdentity { keys: &account.identity, registration_id: account.registration_id };
+    let prekeys = OwnPreKeys { signed: &signed, one_time: one_time.as_ref() };
+    let accepted = Session::accept(old.as_ref(), Some(&mut archive), own, prekeys, &message, limit);
+    match accepted {
+        Ok(Accepted { session, plaintext, archive_changed }) => {
+            txn.write(id.clone(), &session);
+            if archive_changed {
+                txn.write(id.clone(), &archive);
+            }
+            txn.write(id, &Identity(*message.identity()));
+            // Used once: whoever has the message may not be able to repeat it after the session is replaced.
+            if let Some(key) = one_time {
+                txn.delete::<PreKey>(record_id(key.id.number()));
+            }
+            peers::note_device(txn, origin.sender_peer, origin.sender.device())?;
+            devices::seen(txn, origin.sender_peer, origin.sender.device())?;
+            Ok(Opened::Plain(plaintext))
+        }
+        Err(error) => Ok(failed(error)),
+    }
+}
+
+/// Tries with the session alone; the archive is only loaded for what is not in order.
+fn with_archive(
+    txn: &mut Txn<'_>,
+    id: Vec<u8>,
+    session: &mut Session,
+    mut decrypt: impl FnMut(&mut Session, Option<&mut Archive>) -> Result<crate::signal::Opened, DecryptError>,
+) -> Result<Opened, Stop> {
+    let mut archive = None;
+    let result = match decrypt(session, None) {
+        Err(DecryptError::NeedsArchive) => {
+            let loaded = archive.insert(txn.read::<Archive>(id.clone())?.unwrap_or_default());
+            decrypt(session, Some(loaded))
+        }
+        other => other,
+    };
+    match result {
+        Ok(opened) => {
+            txn.write(id.clone(), session);
+            if let (Some(archive), true) = (&archive, opened.archive_changed) {
+                txn.write(id, archive);
+            }
+            Ok(Opened::Plain(opened.plaintext))
+        }
+        Err(error) => Ok(failed(error)),
+    }
+}
+
+fn group(txn: &mut Txn<'_>, message: &Message, origin: &Origin, bytes: &[u8]) -> Result<Opened, Stop> {
+    let parsed = match GroupMessage::parse(bytes) {
+        Ok(parsed) => parsed,
+        Err(error) => return Ok(group_failed(error.into())),
+    };
+    let id = sender_key_id(&message.address.from, origin);
+    let Some(mut record) = txn.read::<SenderKeyRecord>(id.clone())? else {
+        return Ok(group_failed(GroupDecryptError::NoSenderKey));
+    };
+    match record.decrypt(&parsed) {
+        Ok(plaintext) => {
+            txn.write(id, &record);
+            Ok(Opened::Plain(plaintext))
+        }
+        Err(error) => Ok(group_failed(error)),
+    }
+}
+
+/// A sender key belongs to one device in one group.
+fn sender_key_id(group: &Jid, origin: &Origin) -> Vec<u8> {
+    let mut id = origin.sender_peer.device_id(origin.sender.device());
+    id.extend_from_slice(group.to_string().as_bytes());
+    id
+}
+
+fn failed(error: DecryptError) -> Opened {
+    let Some(retry) = error.retry_reason() else { return Opened::Before };
+    let reason = match error {
+        DecryptError::NoSession => UndecryptableReason::NoSession,
+        DecryptError::UnknownPreKey | DecryptError::UnknownSignedPreKey => UndecryptableReason::UnknownPreKey,
+        DecryptError::TooFarInFuture => UndecryptableReason::TooFarAhead,
+        _ => UndecryptableReason::Damaged,
+    };
+    Opened::Failed(reason, retry)
+}
+
+fn group_failed(error: GroupDecryptError) -> Opened {
+    let Some(retry) = error.retry_reason() else { return Opened::Before };
+    let reason = match error {
+        GroupDecryptError::NoSenderKey => UndecryptableReason::NoSenderKey,
+        GroupDecryptError::TooFarInFuture => UndecryptableReason::TooFarAhead,
+        _ => UndecryptableReason::Damaged,
+    };
+    Opened::Failed(reason, retry)
+}

@@ -1,0 +1,169 @@
+//! One message, one ciphertext for each device of both sides.
+
+use super::{Failure, Live, Me, Need, Stop, Txn, devices, peers};
+use crate::api::DeviceOutcome;
+use crate::binary::Plain;
+use crate::message::{Classification, pad, wrap_device_sent};
+use crate::signal::{self, CiphertextKind, Session};
+use crate::stanza::{Ciphertext, Edit, EncKind, OutgoingMessage, Stanza};
+use crate::state::Stored;
+use crate::state::account::{self, Account};
+use crate::state::devices::DeviceList;
+use crate::state::outbox::Entry;
+use crate::state::peer::PeerId;
+use crate::types::{Jid, Server};
+use std::collections::BTreeMap;
+
+/// What became of an attempt to encrypt a send.
+pub(crate) enum Fanout {
+    /// A stanza with at least one ciphertext.
+    Ready { stanza: Plain, devices: Vec<(Jid, DeviceOutcome)> },
+    /// The server could not be asked; try again on the next connection.
+    Later,
+    /// There is no device that a ciphertext could be made for.
+    Nobody { devices: Vec<(Jid, DeviceOutcome)> },
+}
+
+/// A device that the message is for.
+struct Target {
+    jid: Jid,
+    session: Vec<u8>,
+    /// One of this account's own: it gets the copy that says where the message went.
+    own: bool,
+}
+
+/// Encrypts `entry` for every device it is for.
+pub(crate) fn encrypt(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    entry: &Entry,
+    failures: &BTreeMap<Need, Failure>,
+) -> Result<Fanout, Stop> {
+    let (Some(me), Some(account)) = (&live.me, txn.read::<Account>(account::ID)?) else { return Ok(Fanout::Later) };
+    let Some(linked) = &account.linked else { return Ok(Fanout::Later) };
+    if failures.values().any(|failure| *failure == Failure::Lost) {
+        return Ok(Fanout::Later);
+    }
+
+    let to_self = me.is_me(&entry.chat);
+    let peer = if to_self { PeerId::SELF } else { peers::resolve(txn, &entry.chat)? };
+    let (Some(own), Some(theirs)) = lists(txn, me, &entry.chat, peer, failures)? else {
+        return Ok(Fanout::Nobody { devices: Vec::new() });
+    };
+    let aliases = peers::aliases(txn, peer)?;
+    let chat = aliases.lid.clone().or_else(|| aliases.pn.clone()).unwrap_or_else(|| entry.chat.to_user());
+
+    let mut targets = Vec::with_capacity(own.devices.len() + theirs.devices.len());
+    if !to_self {
+        targets.extend(theirs.devices.iter().map(|device| target(&chat, peer, device.id, device.hosted, false)));
+    }
+    let mine = me.preferred().to_user();
+    let others = own.devices.iter().filter(|device| device.id != me.pn.device());
+    targets.extend(others.map(|device| target(&mine, PeerId::SELF, device.id, device.hosted, true)));
+
+    let (sessions, mut report) = sessions(txn, &targets, failures)?;
+    let Ok(class) = Classification::of(&entry.content) else { return Ok(Fanout::Nobody { devices: report }) };
+    let Ok(copy) = wrap_device_sent(&entry.content, &chat.to_string(), None) else {
+        return Ok(Fanout::Nobody { devices: report });
+    };
+    let content = pad(&entry.content, txn.rng);
+    let own_copy = pad(&copy, txn.rng);
+    let identity = account.identity.public;
+    let mut participants = Vec::with_capacity(sessions.len());
+    for (target, mut session) in sessions {
+        let plaintext = if target.own { &own_copy } else { &content };
+        let Ok(ciphertext) = session.encrypt(plaintext, &identity, txn.rng) else {
+            report.push((target.jid.clone(), DeviceOutcome::NoSession));
+            continue;
+        };
+        txn.write(target.session.clone(), &session);
+        report.push((target.jid.clone(), DeviceOutcome::Sent));
+        participants.push((target.jid.clone(), enc(ciphertext)));
+    }
+    if participants.is_empty() {
+        return Ok(Fanout::Nobody { devices: report });
+    }
+
+    let mut message = OutgoingMessage::new(entry.id.clone(), chat.clone(), class.stanza_type.as_str());
+    message.edit = edit(&class);
+    message.media_type = class.media_type.map(Into::into);
+    message.hide_failure = class.hide_failure;
+    message.meta.poll_type = class.poll.map(|part| part.as_str().into());
+    message.meta.event_type = class.event.map(|part| part.as_str().into());
+    message.meta.is_view_once = class.view_once;
+    message.peer_recipient_pn = aliases.pn.filter(|_| chat.is_lid_family() && !to_self);
+    message.participants = participants;
+    message.device_identity = Some(linked.device_identity.clone());
+    match message.plain() {
+        Ok(stanza) => Ok(Fanout::Ready { stanza, devices: report }),
+        Err(_) => Ok(Fanout::Nobody { devices: report }),
+    }
+}
+
+/// What a stanza says of an edit.
+pub(crate) fn edit(class: &Classification) -> Option<Edit> {
+    class.edit.map(|edit| Edit::of(edit.as_str()))
+}
+
+/// A session's ciphertext as a stanza carries it.
+pub(crate) fn enc(ciphertext: signal::Ciphertext) -> Ciphertext {
+    let kind = match ciphertext.kind {
+        CiphertextKind::PreKeyMessage => EncKind::PreKeyMessage,
+        CiphertextKind::Message => EncKind::Message,
+    };
+    Ciphertext { kind, bytes: ciphertext.bytes.into() }
+}
+
+/// The device lists of both sides; the server is asked for those that are not known. `None`: it does not know the user.
+fn lists(
+    txn: &mut Txn<'_>,
+    me: &Me,
+    chat: &Jid,
+    peer: PeerId,
+    failures: &BTreeMap<Need, Failure>,
+) -> Result<(Option<DeviceList>, Option<DeviceList>), Stop> {
+    txn.expect([DeviceList::key(PeerId::SELF.record_id()), DeviceList::key(peer.record_id())])?;
+    let mut needs = Vec::new();
+    let mut list = |txn: &mut Txn<'_>, peer: PeerId, user: Jid| -> Result<Option<DeviceList>, Stop> {
+        let found = devices::usable(txn, peer)?;
+        let need = Need::Devices(user);
+        if found.is_none() && !failures.contains_key(&need) {
+            needs.push(need);
+        }
+        Ok(found)
+    };
+    let own = list(txn, PeerId::SELF, me.pn.to_user())?;
+    let theirs = if peer == PeerId::SELF { own.clone() } else { list(txn, peer, chat.to_user())? };
+    if needs.is_empty() { Ok((own, theirs)) } else { Err(Stop::Await(needs)) }
+}
+
+/// The sessions with `targets`; the server is asked for bundles where there is none. What cannot be had is reported.
+#[expect(clippy::type_complexity, reason = "two lists that belong together, used once")]
+fn sessions<'t>(
+    txn: &mut Txn<'_>,
+    targets: &'t [Target],
+    failures: &BTreeMap<Need, Failure>,
+) -> Result<(Vec<(&'t Target, Session)>, Vec<(Jid, DeviceOutcome)>), Stop> {
+    txn.expect(targets.iter().map(|target| Session::key(target.session.clone())))?;
+    let (mut found, mut report, mut needs) = (Vec::with_capacity(targets.len()), Vec::new(), Vec::new());
+    for target in targets {
+        let need = Need::Session(target.jid.clone());
+        match (txn.read::<Session>(target.session.clone())?, failures.get(&need)) {
+            (Some(session), _) => found.push((target, session)),
+            (None, Some(failure)) => report.push((target.jid.clone(), failure.outcome())),
+            (None, None) => needs.push(need),
+        }
+    }
+    if needs.is_empty() { Ok((found, report)) } else { Err(Stop::Await(needs)) }
+}
+
+fn target(user: &Jid, peer: PeerId, device: u16, hosted: bool, own: bool) -> Target {
+    let jid = if hosted { hosted_form(user) } else { user.clone() }.with_device(device);
+    Target { jid, session: peer.device_id(device), own }
+}
+
+/// Hosted devices are addressed on servers of their own.
+fn hosted_form(user: &Jid) -> Jid {
+    let server = if user.server() == &Server::Lid { Server::HostedLid } else { Server::Hosted };
+    Jid::new(user.user(), server)
+}

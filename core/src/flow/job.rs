@@ -1,0 +1,188 @@
+//! Units of work: what runs in one transaction.
+
+use super::{
+    Accepted, Failure, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, logout, notifications,
+    pair_qr, prekeys, presence, receipts, receive, send,
+};
+use crate::api::{ChatState, Config, MessageId, OpId};
+use crate::stanza::{Incoming, PairSuccess, Success};
+use crate::state::account::ServerKey;
+use crate::types::Jid;
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Work that must stay in order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    /// Answers of the server: never behind anything that may wait for one.
+    Replies,
+    /// What the caller asked for.
+    Verbs,
+    /// What the server sends, in arrival order.
+    Inbound,
+    /// Sends to one chat.
+    Chat(Jid),
+}
+
+/// One unit of work. Runs again from the start whenever something it needs has come.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// The caller wants a connection, or the pause after the last one is over.
+    Connect,
+    /// Something the caller asked for.
+    Verb(Verb),
+    /// A stanza that is not an answer.
+    Inbound(Box<Incoming>),
+    /// The server has let this device in.
+    LoggedIn(Success),
+    /// The phone has accepted this device.
+    PairSuccess { id: SmolStr, success: Box<PairSuccess> },
+    /// The server's answer to a request, or why there is none.
+    Reply(Box<Query>, Reply),
+    /// Encrypt and send the outbox entry; what could not be had is noted.
+    Send { sequence: u64, chat: Jid, failures: BTreeMap<Need, Failure> },
+    /// After a restore: this life of the account takes over.
+    Claim,
+    /// Keep or forget the server's key.
+    Remember(Option<ServerKey>),
+    /// The server has unlinked this device.
+    Forget,
+    /// After a restart: events that were not handled.
+    Replay(Range<u64>),
+    /// After a restart: sends that were not acknowledged.
+    Recall(Range<u64>),
+}
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Verb {
+    Send(Accepted),
+    Handled(u64),
+    MarkRead { op: OpId, chat: Jid, sender: Jid, ids: Vec<MessageId> },
+    SetPresence { op: OpId, available: bool },
+    SetPushName { op: OpId, name: String },
+    SubscribePresence { op: OpId, user: Jid },
+    SendChatState { op: OpId, chat: Jid, state: ChatState },
+    LogOut { op: OpId },
+}
+
+impl Job {
+    /// The job that sends an outbox entry.
+    pub(crate) const fn send(sequence: u64, chat: Jid) -> Self {
+        Self::Send { sequence, chat, failures: BTreeMap::new() }
+    }
+
+    /// The lane it must stay in order with.
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Self::LoggedIn(_) | Self::PairSuccess { .. } | Self::Reply(..) => Lane::Replies,
+            // Connecting waits for what a restart has to bring back first.
+            Self::Connect
+            | Self::Verb(_)
+            | Self::Claim
+            | Self::Remember(_)
+            | Self::Forget
+            | Self::Replay(_)
+            | Self::Recall(_) => Lane::Verbs,
+            Self::Inbound(_) => Lane::Inbound,
+            Self::Send { chat, .. } => Lane::Chat(chat.clone()),
+        }
+    }
+
+    /// Whether it still makes sense when the connection it arose on is gone.
+    pub(crate) const fn outlives_connection(&self) -> bool {
+        match self {
+            Self::Connect
+            | Self::Verb(_)
+            | Self::Claim
+            | Self::Remember(_)
+            | Self::Forget
+            | Self::Replay(_)
+            | Self::Recall(_) => true,
+            // Unanswered stanzas are sent again by the server; pending sends are put in line again at the next login.
+            Self::Inbound(_) | Self::LoggedIn(_) | Self::PairSuccess { .. } | Self::Reply(..) | Self::Send { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Notes that something it waited for will not come.
+    pub(crate) fn note_failure(&mut self, need: Need, failure: Failure) {
+        if let Self::Send { failures, .. } = self {
+            failures.insert(need, failure);
+        }
+    }
+}
+
+/// Runs `job` in `txn`.
+pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) -> Result<(), Stop> {
+    match job {
+        Job::Connect => return connect::open(txn, live, &config.profile),
+        Job::Claim => connect::claim(txn, live)?,
+        Job::Remember(key) => connect::remember(txn, *key)?,
+        Job::Forget => connect::forget(txn),
+        Job::Verb(verb) => return run_verb(txn, live, config, verb),
+        Job::Inbound(incoming) => return run_inbound(txn, live, incoming),
+        Job::LoggedIn(success) => return connect::logged_in(txn, live, success),
+        Job::PairSuccess { id, success } => return pair_qr::confirm(txn, live, id, success),
+        Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
+        Job::Send { sequence, failures, .. } => return send::send(txn, live, *sequence, failures),
+        Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
+        Job::Recall(sequences) => return send::recall(txn, sequences.clone()),
+    }
+    Ok(())
+}
+
+fn run_verb(txn: &mut Txn<'_>, live: &Live, config: &Config, verb: &Verb) -> Result<(), Stop> {
+    match verb {
+        Verb::Send(accepted) => send::accept(txn, live, &config.limits, accepted),
+        Verb::Handled(id) => Ok(inbox::handled(txn, live, *id)?),
+        Verb::MarkRead { op, chat, sender, ids } => receipts::mark_read(txn, live, *op, chat, sender, ids),
+        Verb::SetPresence { op, available } => presence::set(txn, live, *op, *available),
+        Verb::SetPushName { op, name } => presence::set_name(txn, live, *op, name),
+        Verb::SubscribePresence { op, user } => presence::subscribe(txn, live, *op, user),
+        Verb::SendChatState { op, chat, state } => presence::send_chat_state(txn, live, *op, chat, *state),
+        Verb::LogOut { op } => logout::begin(txn, live, *op),
+    }
+}
+
+fn run_inbound(txn: &mut Txn<'_>, live: &Live, incoming: &Incoming) -> Result<(), Stop> {
+    match incoming {
+        Incoming::Message(message) => receive::message(txn, live, message),
+        Incoming::Receipt(receipt) => receipts::received(txn, live, receipt),
+        Incoming::Ack(ack) if ack.class == "message" => send::acked(txn, live, ack),
+        Incoming::Notification(notification) => notifications::received(txn, live, notification),
+        Incoming::Ib(news) => news.iter().try_for_each(|news| connect::informed(txn, live, news)),
+        Incoming::Call(call) => {
+            notifications::call(txn, live, call);
+            Ok(())
+        }
+        Incoming::Presence(update) => {
+            presence::changed(txn, update);
+            Ok(())
+        }
+        Incoming::ChatState(update) => {
+            presence::chat_state_changed(txn, update);
+            Ok(())
+        }
+        // Everything else is handled where it arrives.
+        _ => Ok(()),
+    }
+}
+
+fn run_reply(txn: &mut Txn<'_>, live: &Live, query: &Query, reply: &Reply) -> Result<(), Stop> {
+    match query {
+        Query::Ping | Query::Clean { .. } => Ok(()),
+        Query::Active => connect::activated(txn, live, reply),
+        Query::PreKeyCount => prekeys::counted(txn, live, reply),
+        Query::PreKeyUpload { next, .. } => prekeys::uploaded(txn, live, *next, reply),
+        Query::Rotate { id, .. } => prekeys::rotated(txn, *id, reply),
+        Query::Devices { users } => devices::answered(txn, users, reply),
+        Query::Bundles { devices } => bundles::answered(txn, devices, reply),
+        Query::Remove { op, .. } => {
+            logout::answered(txn, *op, reply);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Volatile facts that flows read: what is true of this connection and this process only.
+
+use crate::api::{DeviceOutcome, Epoch, MessageId, OpId};
+use crate::types::Jid;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Changed only by applied transactions and by the connection itself.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// Which life of the account this is.
+    pub(crate) epoch: Epoch,
+    /// The server has unlinked this device: its keys are void.
+    pub(crate) unlinked: bool,
+    /// Number of the newest connection; stanzas made on an older one are dropped.
+    pub(crate) connection: u64,
+    /// Logged in, and the server was told to deliver.
+    pub(crate) ready: bool,
+    /// The server still delivers what waited.
+    pub(crate) draining: bool,
+    /// This device has announced itself as available.
+    pub(crate) available: bool,
+    /// Own addresses, once linked.
+    pub(crate) me: Option<Me>,
+    /// Durable events that the application has not handled.
+    pub(crate) inbox: BTreeSet<u64>,
+    /// Sends that the server has not answered, by sequence number.
+    pub(crate) outbox: BTreeMap<u64, Progress>,
+    /// Prekeys are on their way to the server.
+    pub(crate) uploading: bool,
+    /// How often a message that could not be read was asked for again, oldest first.
+    retries: VecDeque<(Asked, u32)>,
+}
+
+/// A message that was asked for again: its sender and id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) sender: Jid,
+    pub(crate) id: MessageId,
+}
+
+/// Messages whose retries are counted; the oldest are forgotten.
+const RETRIES_COUNTED: usize = 1024;
+
+impl Live {
+    /// How often `message` was asked for again.
+    pub(crate) fn retries_of(&self, message: &Asked) -> u32 {
+        self.retries.iter().find(|(known, _)| known == message).map_or(0, |(_, count)| *count)
+    }
+
+    /// Notes that `message` was asked for again, now `count` times.
+    pub(crate) fn note_retry(&mut self, message: Asked, count: u32) {
+        self.retries.retain(|(known, _)| *known != message);
+        self.retries.push_back((message, count));
+        if self.retries.len() > RETRIES_COUNTED {
+            self.retries.pop_front();
+        }
+    }
+}
+
+/// Own addresses, with the device number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Me {
+    pub(crate) pn: Jid,
+    pub(crate) lid: Option<Jid>,
+}
+
+/// What this process knows of a pending send.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Progress {
+    /// Set if this process accepted the send.
+    pub(crate) op: Option<OpId>,
+    /// What happened for each device on this connection.
+    pub(crate) devices: Vec<(Jid, DeviceOutcome)>,
+}
+
+impl Me {
+    /// Whether `jid` is this account, under either address.
+    pub(crate) fn is_me(&self, jid: &Jid) -> bool {
+        jid.same_user(&self.pn) || self.lid.as_ref().is_some_and(|lid| jid.same_user(lid))
+    }
+
+    /// The address to be known by: LID where there is one.
+    pub(crate) fn preferred(&self) -> &Jid {
+        self.lid.as_ref().unwrap_or(&self.pn)
+    }
+}

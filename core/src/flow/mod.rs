@@ -1,0 +1,137 @@
+//! Behaviour: one file per thing the protocol does, written as straight-line code over a transaction.
+//!
+//! Reads come first; a miss drops the transaction and starts it again. Flows never think about durability: what they
+//! cause is held until what it depends on is on disk.
+
+mod bundles;
+pub(crate) mod connect;
+mod decrypt;
+pub(crate) mod devices;
+mod fanout;
+mod inbox;
+mod job;
+mod live;
+mod logout;
+mod notifications;
+pub(crate) mod pair_qr;
+mod peers;
+mod prekeys;
+mod presence;
+mod query;
+mod receipts;
+mod receive;
+mod retry;
+mod send;
+
+pub(crate) use connect::{Opening, is_user};
+pub(crate) use job::{Job, Lane, Verb, run};
+pub(crate) use live::{Live, Me, Progress};
+pub(crate) use query::{Failure, Query, Reply};
+pub(crate) use send::{Accepted, is_content};
+
+use crate::api::{Envelope, Event};
+use crate::binary::Plain;
+use crate::stanza::Stanza;
+use crate::state::{self, Miss};
+use crate::types::Jid;
+
+/// A transaction as flows see it.
+pub(crate) type Txn<'a> = state::Txn<'a, Effect, Step>;
+
+/// What flows say all the time.
+pub(crate) trait TxnExt {
+    /// Sends a stanza on this connection.
+    fn send(&mut self, live: &Live, stanza: &impl Stanza);
+
+    /// Tells the application something once.
+    fn tell(&mut self, event: Event);
+}
+
+impl TxnExt for Txn<'_> {
+    fn send(&mut self, live: &Live, stanza: &impl Stanza) {
+        // Everything that is written here was parsed from the wire or checked when it was accepted, so it can be
+        // written; a stanza that still cannot is dropped, and the server asks again.
+        if let Ok(plain) = stanza.plain() {
+            self.effect(Effect::Stanza(live.connection, plain));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.effect(Effect::Tell(event));
+    }
+}
+
+/// What leaves the core, held until what it depends on is durable.
+pub(crate) enum Effect {
+    /// A stanza for the connection it was made on; dropped if that one is gone, since the server then asks again.
+    Stanza(u64, Plain),
+    /// A request for the connection it was made on.
+    Query(u64, Query),
+    /// A durable event.
+    Event(Envelope),
+    /// An event that is told once.
+    Tell(Event),
+    /// Make a connection.
+    Open(Box<Opening>),
+    /// The identity is durable: this connection has linked.
+    LinkDone,
+    /// The phone's answer was not authentic.
+    LinkRefused,
+}
+
+/// What changes inside the machine as soon as the transaction is applied.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Run this job in its lane.
+    Enqueue(Job),
+    /// What others waited for has come, or never will.
+    Settle(Need, Result<(), Failure>),
+    /// A durable event is on its way to the application.
+    Unhandled(u64),
+    /// The application has taken a durable event.
+    Handled(u64),
+    /// A send was accepted; the server must take it.
+    Accepted(u64, Progress),
+    /// Ciphertexts of a send went out, or none can.
+    Progressed(u64, Progress),
+    /// A send has ended.
+    SendEnded(u64),
+    /// Prekeys are on their way to the server, or no longer.
+    Uploading(bool),
+    /// A retry receipt went out for a message.
+    Retried(live::Asked, u32),
+    /// Messages flow.
+    Ready,
+    /// The server has nothing more that waited.
+    Drained,
+    /// Own addresses, as the server knows them now.
+    Me(Me),
+    /// Whether this device has announced itself as available.
+    Available(bool),
+    /// This device is no longer linked.
+    Unlinked,
+}
+
+/// Something that only the server can give, which several jobs may wait for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// The device list of a user.
+    Devices(Jid),
+    /// A session with a device.
+    Session(Jid),
+}
+
+/// Why a job cannot go on now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Records must be loaded; then the job starts again.
+    Miss,
+    /// The server must be asked; then the job starts again.
+    Await(Vec<Need>),
+}
+
+impl From<Miss> for Stop {
+    fn from(_: Miss) -> Self {
+        Self::Miss
+    }
+}

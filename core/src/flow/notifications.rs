@@ -1,0 +1,50 @@
+//! What the server tells about keys and devices; everything is acknowledged once.
+
+use super::{Live, Stop, Txn, TxnExt, devices, peers, prekeys};
+use crate::signal::{Archive, Session};
+use crate::stanza::{Ack, IncomingCall, Notification, NotificationKind};
+use crate::state::peer::PeerId;
+use crate::state::ratchets::Identity;
+use crate::types::Jid;
+
+/// Takes one notification.
+pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, notification: &Notification) -> Result<(), Stop> {
+    match &notification.kind {
+        NotificationKind::PreKeysLow { count } => prekeys::few_left(txn, live, *count)?,
+        NotificationKind::IdentityChanged => identity_changed(txn, &notification.address.from)?,
+        NotificationKind::Devices(_) => devices::changed(txn, &notification.address.from)?,
+        NotificationKind::OwnDevices(_) => {
+            if let Some(me) = &live.me {
+                devices::changed(txn, &me.pn)?;
+            }
+        }
+        _ => {}
+    }
+    let ack = Ack::of(notification.address.clone());
+    txn.send(live, &ack);
+    Ok(())
+}
+
+/// Calls are not taken; the server only wants to know that this device heard.
+pub(crate) fn call(txn: &mut Txn<'_>, live: &Live, call: &IncomingCall) {
+    let ack = Ack::of(call.address.clone());
+    txn.send(live, &ack);
+}
+
+/// A user has registered anew: sessions with all old devices are worth nothing.
+fn identity_changed(txn: &mut Txn<'_>, user: &Jid) -> Result<(), Stop> {
+    if user.device() != 0 {
+        return Ok(());
+    }
+    let Some(peer) = peers::find(txn, user)? else { return Ok(()) };
+    if peer == PeerId::SELF {
+        return Ok(());
+    }
+    for device in peers::read(txn, peer)?.devices {
+        let id = peer.device_id(device);
+        txn.delete::<Session>(id.clone());
+        txn.delete::<Archive>(id.clone());
+        txn.delete::<Identity>(id);
+    }
+    devices::changed(txn, user)
+}

@@ -1,0 +1,108 @@
+//! Receipts: telling senders what became of their messages, and hearing it from others.
+
+use super::receive::Origin;
+use super::{Live, Stop, Txn, TxnExt, inbox, peers, retry};
+use crate::api::{Aliases, Event, MessageId, OpId, OpResult, ReceiptEvent, ReceiptKind};
+use crate::stanza::{Ack, IncomingMessage, IncomingReceipt, Receipt, ReceiptType};
+use crate::types::{Jid, Server};
+
+/// Says that this device has a message. The server drops it from its queue then.
+pub(crate) fn delivered(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    message: &IncomingMessage,
+    origin: &Origin,
+) -> Result<(), Stop> {
+    let kind = if message.is_peer {
+        ReceiptType::PeerMessage
+    } else if origin.from_me {
+        ReceiptType::Sender
+    } else if live.available {
+        ReceiptType::Delivered
+    } else {
+        ReceiptType::Inactive
+    };
+    let mut receipt = Receipt::answering(kind, &message.address);
+    receipt.recipient = message.address.recipient.as_ref().filter(|_| origin.from_me).map(Jid::to_user);
+    receipt.is_status = message.address.from == Jid::new("status", Server::Broadcast);
+    txn.send(live, &receipt);
+    Ok(())
+}
+
+/// Says that the user has read messages.
+pub(crate) fn mark_read(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    op: OpId,
+    chat: &Jid,
+    sender: &Jid,
+    ids: &[MessageId],
+) -> Result<(), Stop> {
+    let result = match ids.split_first() {
+        Some((first, further)) if live.ready => {
+            let mut receipt = Receipt::new(ReceiptType::Read, chat.to_user(), first.clone());
+            receipt.further = further.to_vec();
+            receipt.participant = chat.is_group().then(|| sender.clone());
+            receipt.timestamp = Some(txn.now.unix_seconds());
+            txn.send(live, &receipt);
+            OpResult::Done
+        }
+        _ => OpResult::Lost,
+    };
+    txn.tell(Event::OperationFinished { op, result });
+    Ok(())
+}
+
+/// Takes a receipt: the application hears of it, the server gets its acknowledgement.
+pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt) -> Result<(), Stop> {
+    let Some(me) = &live.me else { return Ok(()) };
+    let address = &receipt.address;
+    let device = address.participant.as_ref().unwrap_or(&address.from);
+    let from_me = me.is_me(device);
+    let sender_aliases = if from_me {
+        Aliases { pn: Some(me.pn.to_user()), lid: me.lid.as_ref().map(Jid::to_user) }
+    } else {
+        match peers::find(txn, device)? {
+            Some(peer) => peers::aliases(txn, peer)?,
+            None => Aliases::default(),
+        }
+    };
+    let chat = match &address.recipient {
+        Some(recipient) if from_me => recipient.to_user(),
+        _ => address.from.to_user(),
+    };
+    if receipt.kind == ReceiptType::Retry {
+        retry::asked(txn, live, receipt, device)?;
+    }
+    let now = txn.now.unix_seconds();
+    let readers = if receipt.readers.is_empty() {
+        vec![(device.clone(), receipt.timestamp, &receipt.kind)]
+    } else {
+        receipt.readers.iter().map(|reader| (reader.jid.clone(), reader.timestamp, &reader.kind)).collect()
+    };
+    for (sender, timestamp, said) in readers {
+        let event = ReceiptEvent {
+            chat: chat.clone(),
+            sender,
+            sender_aliases: sender_aliases.clone(),
+            ids: receipt.ids.clone(),
+            kind: kind(said),
+            timestamp: timestamp.or(receipt.timestamp).unwrap_or(now),
+        };
+        inbox::deliver(txn, Event::ReceiptReceived(Box::new(event)))?;
+    }
+    let ack = Ack::of(address.clone());
+    txn.send(live, &ack);
+    Ok(())
+}
+
+fn kind(kind: &ReceiptType) -> ReceiptKind {
+    match kind {
+        ReceiptType::Delivered | ReceiptType::Inactive => ReceiptKind::Delivered,
+        ReceiptType::Read => ReceiptKind::Read,
+        ReceiptType::ReadSelf => ReceiptKind::ReadSelf,
+        ReceiptType::Played => ReceiptKind::Played,
+        ReceiptType::Retry => ReceiptKind::Retry,
+        other => ReceiptKind::Other(other.as_str().unwrap_or_default().to_owned()),
+    }
+}

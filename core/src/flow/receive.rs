@@ -1,0 +1,221 @@
+//! Receiving messages: decrypt, unwrap, deliver to the inbox, answer once.
+
+use super::decrypt::{self, Opened};
+use super::{Live, Me, Stop, Txn, TxnExt, inbox, peers, receipts, retry};
+use crate::api::{Aliases, Event, MessageEvent, UndecryptableEvent, UndecryptableReason};
+use crate::message::{Scanned, unpad, unwrap_device_sent};
+use crate::signal::RetryReason;
+use crate::stanza::{Ack, EncKind, IncomingMessage as Message, NackReason as Nack};
+use crate::state::peer::PeerId;
+use crate::types::{Jid, Server};
+use bytes::Bytes;
+
+/// Where a message belongs and who sent it, from this account's view.
+pub(crate) struct Origin {
+    /// A user (without device), a group, or a broadcast.
+    pub(crate) chat: Jid,
+    /// The device that sent it.
+    pub(crate) sender: Jid,
+    pub(crate) from_me: bool,
+    pub(crate) sender_peer: PeerId,
+    pub(crate) sender_aliases: Aliases,
+    pub(crate) chat_aliases: Aliases,
+}
+
+/// What became of a message.
+enum Outcome {
+    /// At least one ciphertext was read, or had been before.
+    Read,
+    /// Nothing can be read, now or later.
+    Hopeless(UndecryptableReason, Nack),
+    /// The sender may be able to send it again.
+    Retry(UndecryptableReason, RetryReason),
+}
+
+/// Takes one message stanza.
+pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Result<(), Stop> {
+    let Some(me) = &live.me else { return Ok(()) };
+    learn_addresses(txn, me, message)?;
+    let origin = origin(txn, me, message)?;
+    if message.unavailable.is_some() {
+        deliver_undecryptable(txn, message, &origin, UndecryptableReason::Unavailable)?;
+        return acknowledge(txn, live, message, None);
+    }
+    match read(txn, live, message, &origin)? {
+        Outcome::Read => receipts::delivered(txn, live, message, &origin),
+        Outcome::Hopeless(reason, nack) => {
+            deliver_undecryptable(txn, message, &origin, reason)?;
+            acknowledge(txn, live, message, Some(nack))
+        }
+        Outcome::Retry(reason, why) => {
+            if retry::ask(txn, live, message, &origin, why)? == retry::Asked::First {
+                deliver_undecryptable(txn, message, &origin, reason)?;
+            }
+            acknowledge(txn, live, message, None)
+        }
+    }
+}
+
+/// Opens the ciphertexts in the order that lets one bring the key of the next: pairwise ones, then the group's.
+fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin) -> Result<Outcome, Stop> {
+    let mut outcome = None;
+    let is_pairwise = |kind: &EncKind| matches!(kind, EncKind::Message | EncKind::PreKeyMessage);
+    let pairwise = message.enc.iter().filter(|enc| is_pairwise(&enc.ciphertext.kind));
+    let group = message.enc.iter().filter(|enc| !is_pairwise(&enc.ciphertext.kind));
+    for enc in pairwise.chain(group) {
+        let result = match decrypt::open(txn, message, origin, enc)? {
+            Opened::Plain(padded) => take(txn, live, message, origin, padded)?,
+            Opened::Before => Outcome::Read,
+            Opened::Failed(reason, why) => Outcome::Retry(reason, why),
+            Opened::Unknown => Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled),
+        };
+        match (&result, &outcome) {
+            // One retry asks for the whole stanza; what follows would need the key that did not come.
+            (Outcome::Retry(..), _) => return Ok(result),
+            (Outcome::Hopeless(..), Some(Outcome::Read)) => {}
+            _ => outcome = Some(result),
+        }
+    }
+    Ok(outcome.unwrap_or(Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled)))
+}
+
+/// Takes a decrypted plaintext: keys to the store, content to the inbox.
+fn take(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, padded: Vec<u8>) -> Result<Outcome, Stop> {
+    let damaged = || Outcome::Hopeless(UndecryptableReason::NotAMessage, Nack::InvalidProtobuf);
+    let mut content = Bytes::from(padded);
+    let Ok(length) = unpad(&content).map(<[u8]>::len) else { return Ok(damaged()) };
+    content.truncate(length);
+    let Ok(scanned) = Scanned::of(&content) else { return Ok(damaged()) };
+    if let Some(part) = scanned.group_key {
+        decrypt::learn_sender_key(txn, message, origin, part.distribution)?;
+        if scanned.is_only_group_key() {
+            return Ok(Outcome::Read);
+        }
+    }
+    let mut chat = origin.chat.clone();
+    if let Some(copy) = scanned.device_sent {
+        // Only this account's own devices can say where their messages went.
+        if origin.from_me
+            && let Ok(destination) = Jid::parse(copy.destination)
+        {
+            chat = destination.to_user();
+        }
+        match unwrap_device_sent(&content) {
+            Ok(Some(inner)) => content = inner.into(),
+            Ok(None) => {}
+            Err(_) => return Ok(damaged()),
+        }
+    }
+    let chat_aliases = if chat == origin.chat { origin.chat_aliases.clone() } else { aliases_of(txn, live, &chat)? };
+    let event = MessageEvent {
+        id: message.id.clone(),
+        chat,
+        chat_aliases,
+        sender: origin.sender.clone(),
+        sender_aliases: origin.sender_aliases.clone(),
+        from_me: origin.from_me,
+        timestamp: message.timestamp,
+        push_name: message.push_name.as_ref().map(ToString::to_string),
+        offline: message.is_offline,
+        content,
+    };
+    inbox::deliver(txn, Event::MessageReceived(Box::new(event)))?;
+    Ok(Outcome::Read)
+}
+
+/// The attributes of a stanza teach which number and which LID are one person: before decrypting, since the session is
+/// kept under the peer.
+fn learn_addresses(txn: &mut Txn<'_>, me: &Me, message: &Message) -> Result<(), Stop> {
+    let others = &message.alternates;
+    let sender = message.address.participant.as_ref().unwrap_or(&message.address.from);
+    if !me.is_me(sender) {
+        let known = [&others.participant_pn, &others.participant_lid, &others.sender_pn, &others.sender_lid];
+        for other in known.into_iter().flatten() {
+            learn_pair(txn, sender, other)?;
+        }
+    }
+    if let Some(recipient) = message.address.recipient.as_ref().filter(|recipient| !me.is_me(recipient)) {
+        let known =
+            [&others.recipient_pn, &others.recipient_lid, &others.peer_recipient_pn, &others.peer_recipient_lid];
+        for other in known.into_iter().flatten() {
+            learn_pair(txn, recipient, other)?;
+        }
+    }
+    Ok(())
+}
+
+fn learn_pair(txn: &mut Txn<'_>, one: &Jid, other: &Jid) -> Result<(), Stop> {
+    match (one.is_lid_family(), other.is_lid_family()) {
+        (true, false) if other.is_pn_family() => peers::learn(txn, other, one)?,
+        (false, true) if one.is_pn_family() => peers::learn(txn, one, other)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn origin(txn: &mut Txn<'_>, me: &Me, message: &Message) -> Result<Origin, Stop> {
+    let address = &message.address;
+    let sender = address.participant.as_ref().unwrap_or(&address.from).clone();
+    let from_me = me.is_me(&sender);
+    let chat = match (&address.participant, &address.recipient) {
+        (Some(_), _) => address.from.clone(),
+        (None, Some(recipient)) if from_me => recipient.to_user(),
+        (None, _) => address.from.to_user(),
+    };
+    let sender_peer = if from_me { PeerId::SELF } else { peers::resolve(txn, &sender)? };
+    let sender_aliases = if from_me { own_aliases(me) } else { peers::aliases(txn, sender_peer)? };
+    let chat_aliases = if address.participant.is_none() && !from_me {
+        sender_aliases.clone()
+    } else if me.is_me(&chat) {
+        own_aliases(me)
+    } else {
+        known_aliases(txn, &chat)?
+    };
+    Ok(Origin { chat, sender, from_me, sender_peer, sender_aliases, chat_aliases })
+}
+
+fn aliases_of(txn: &mut Txn<'_>, live: &Live, chat: &Jid) -> Result<Aliases, Stop> {
+    match &live.me {
+        Some(me) if me.is_me(chat) => Ok(own_aliases(me)),
+        _ => known_aliases(txn, chat),
+    }
+}
+
+fn own_aliases(me: &Me) -> Aliases {
+    Aliases { pn: Some(me.pn.to_user()), lid: me.lid.as_ref().map(Jid::to_user) }
+}
+
+fn known_aliases(txn: &mut Txn<'_>, chat: &Jid) -> Result<Aliases, Stop> {
+    if !matches!(chat.server(), Server::Whatsapp | Server::Lid | Server::Hosted | Server::HostedLid) {
+        return Ok(Aliases::default());
+    }
+    match peers::find(txn, chat)? {
+        Some(peer) => Ok(peers::aliases(txn, peer)?),
+        None => Ok(Aliases::default()),
+    }
+}
+
+fn deliver_undecryptable(
+    txn: &mut Txn<'_>,
+    message: &Message,
+    origin: &Origin,
+    reason: UndecryptableReason,
+) -> Result<(), Stop> {
+    let event = UndecryptableEvent {
+        id: message.id.clone(),
+        chat: origin.chat.clone(),
+        sender: origin.sender.clone(),
+        timestamp: message.timestamp,
+        reason,
+    };
+    inbox::deliver(txn, Event::MessageUndecryptable(Box::new(event)))?;
+    Ok(())
+}
+
+/// The one terminal answer to a message that gets no receipt.
+fn acknowledge(txn: &mut Txn<'_>, live: &Live, message: &Message, nack: Option<Nack>) -> Result<(), Stop> {
+    let from = live.me.as_ref().map(|me| me.pn.clone());
+    let ack = Ack { of: message.address.clone(), error: nack, from };
+    txn.send(live, &ack);
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Sending: accept durably, address, encrypt, hand to the server, report.
+
+use super::fanout::{self, Fanout};
+use super::{Effect, Failure, Job, Live, Need, Progress, Step, Stop, Txn, inbox};
+use crate::api::{Event, Limits, MessageId, OpId, SendReport};
+use crate::message::Scanned;
+use crate::stanza::IncomingAck;
+use crate::state::Miss;
+use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Sequence, record_id};
+use crate::types::Jid;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// A send that the caller has handed over.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) op: OpId,
+    pub(crate) id: MessageId,
+    pub(crate) chat: Jid,
+    pub(crate) content: Bytes,
+}
+
+/// Whether `content` is something that can be sent: a message with content, not a wrapper for own devices.
+pub(crate) fn is_content(content: &[u8]) -> bool {
+    Scanned::of(content).is_ok_and(|scanned| scanned.has_content && scanned.device_sent.is_none())
+}
+
+/// Makes a send durable and starts it if there is a connection.
+pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Accepted) -> Result<(), Stop> {
+    let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
+    forget_old(txn, limits, &mut cursor)?;
+    let sequence = cursor.next;
+    cursor.next += 1;
+    txn.write(CURSOR_ID, &cursor);
+    let entry = Entry {
+        id: send.id.clone(),
+        chat: send.chat.clone(),
+        content: send.content.clone(),
+        accepted: txn.now.unix,
+        state: EntryState::Pending,
+    };
+    txn.write(record_id(sequence), &entry);
+    txn.write(send.id.as_str().to_owned(), &Sequence(sequence));
+    txn.change(Step::Accepted(sequence, Progress { op: Some(send.op), devices: Vec::new() }));
+    if live.ready {
+        txn.change(Step::Enqueue(Job::send(sequence, send.chat.clone())));
+    }
+    Ok(())
+}
+
+/// Finds out, after a restart, what is still to be sent in the window of `sequences`.
+pub(crate) fn recall(txn: &mut Txn<'_>, sequences: std::ops::Range<u64>) -> Result<(), Stop> {
+    use crate::state::Stored;
+    txn.expect(sequences.clone().map(|sequence| Entry::key(record_id(sequence))))?;
+    for sequence in sequences {
+        let entry = txn.read::<Entry>(record_id(sequence))?;
+        if entry.is_some_and(|entry| entry.state == EntryState::Pending) {
+            txn.change(Step::Accepted(sequence, Progress::default()));
+        }
+    }
+    Ok(())
+}
+
+/// Puts everything that the server has not taken in line again, in the order in which it was accepted.
+pub(crate) fn resume(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
+    use crate::state::Stored;
+    txn.expect(live.outbox.keys().map(|sequence| Entry::key(record_id(*sequence))))?;
+    for sequence in live.outbox.keys() {
+        if let Some(entry) = txn.read::<Entry>(record_id(*sequence))? {
+            txn.change(Step::Enqueue(Job::send(*sequence, entry.chat)));
+        }
+    }
+    Ok(())
+}
+
+/// Encrypts one send for every device and hands it to the server. `failures` tells what could not be had.
+pub(crate) fn send(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    sequence: u64,
+    failures: &BTreeMap<Need, Failure>,
+) -> Result<(), Stop> {
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
+    if entry.state != EntryState::Pending || !live.ready {
+        return Ok(());
+    }
+    let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
+    match fanout::encrypt(txn, live, &entry, failures)? {
+        Fanout::Ready { stanza, devices } => {
+            txn.change(Step::Progressed(sequence, Progress { op, devices }));
+            txn.effect(Effect::Stanza(live.connection, stanza));
+        }
+        // The connection is in trouble; the entry stays pending and is taken up on the next one.
+        Fanout::Later => {}
+        Fanout::Nobody { devices } => {
+            let report = SendReport {
+                op,
+                id: entry.id.clone(),
+                chat: entry.chat.clone(),
+                timestamp: None,
+                refused: None,
+                devices,
+            };
+            end(txn, live, sequence, &entry, EntryState::Failed, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the server's answer to a send.
+pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result<(), Stop> {
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(ack.id.as_str().to_owned())? else { return Ok(()) };
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
+    if entry.state != EntryState::Pending {
+        return Ok(());
+    }
+    let Progress { op, devices } = live.outbox.get(&sequence).cloned().unwrap_or_default();
+    let timestamp = ack.error.is_none().then(|| ack.timestamp.unwrap_or_else(|| txn.now.unix_seconds()));
+    let state = if timestamp.is_some() { EntryState::Sent } else { EntryState::Failed };
+    let report =
+        SendReport { op, id: entry.id.clone(), chat: entry.chat.clone(), timestamp, refused: ack.error, devices };
+    end(txn, live, sequence, &entry, state, report)
+}
+
+fn end(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    sequence: u64,
+    entry: &Entry,
+    state: EntryState,
+    report: SendReport,
+) -> Result<(), Stop> {
+    let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
+    cursor.pending = live.outbox.keys().copied().find(|pending| *pending != sequence).unwrap_or(cursor.next);
+    txn.write(CURSOR_ID, &cursor);
+    txn.write(record_id(sequence), &Entry { state, ..entry.clone() });
+    txn.change(Step::SendEnded(sequence));
+    inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
+    Ok(())
+}
+
+/// Drops kept plaintexts that are too many or too old: at most two for each new send, so that no send pays for a
+/// backlog.
+fn forget_old(txn: &mut Txn<'_>, limits: &Limits, cursor: &mut OutboxCursor) -> Result<(), Miss> {
+    for _ in 0..2 {
+        if cursor.first >= cursor.pending {
+            return Ok(());
+        }
+        let Some(entry) = txn.read::<Entry>(record_id(cursor.first))? else {
+            cursor.first += 1;
+            continue;
+        };
+        let kept = usize::try_from(cursor.pending - cursor.first).unwrap_or(usize::MAX);
+        let age = txn.now.unix.saturating_sub(entry.accepted);
+        if kept < limits.outbox_kept && age < limits.outbox_kept_ms {
+            return Ok(());
+        }
+        txn.delete::<Entry>(record_id(cursor.first));
+        txn.delete::<Sequence>(entry.id.as_str().to_owned());
+        cursor.first += 1;
+    }
+    Ok(())
+}

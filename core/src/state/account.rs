@@ -1,0 +1,222 @@
+//! The account's root record: who this device is, and which life of it this is.
+
+use super::record::{BadRecord, Stored, open, seal};
+use crate::api::{Epoch, Record, Space};
+use crate::crypto::curve::KeyPair;
+use crate::crypto::rng::Rng;
+use crate::crypto::secret::Secret;
+use crate::signal::RegistrationId;
+use crate::types::Jid;
+use bytes::Bytes;
+
+/// Id of the one record of this kind.
+pub(crate) const ID: &[u8] = b"account";
+
+const VERSION: u8 = 1;
+
+/// Everything that a device is for as long as it stays linked.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) epoch: Epoch,
+    /// Static key of the encrypted socket.
+    pub(crate) noise: KeyPair,
+    /// Identity in end-to-end encryption; also signs.
+    pub(crate) identity: KeyPair,
+    pub(crate) registration_id: RegistrationId,
+    /// Shared with the phone through the QR text; authenticates its answer.
+    pub(crate) adv_secret: Secret<32>,
+    /// The signed prekey that peers are given now.
+    pub(crate) signed_prekey_id: u32,
+    /// When it was made, in seconds since 1970.
+    pub(crate) signed_prekey_made: u64,
+    /// Set by linking.
+    pub(crate) linked: Option<Linked>,
+    /// Opaque bytes that the server wants to see in front of the next connection.
+    pub(crate) routing_info: Bytes,
+    /// The server's key as last authenticated, for a shorter handshake.
+    pub(crate) server_key: Option<ServerKey>,
+    /// The name this account gives itself.
+    pub(crate) push_name: String,
+}
+
+/// What linking adds.
+#[derive(Clone)]
+pub(crate) struct Linked {
+    /// Own address by phone number, with the device number.
+    pub(crate) pn: Jid,
+    /// Own address by LID, with the device number.
+    pub(crate) lid: Option<Jid>,
+    /// The phone's signed statement about this device, completed with this device's signature; sent as it is.
+    pub(crate) device_identity: Bytes,
+    /// Platform of the phone.
+    pub(crate) platform: String,
+}
+
+/// A server key with the validity that its certificates give it, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerKey {
+    pub(crate) key: [u8; 32],
+    pub(crate) not_before: u64,
+    pub(crate) not_after: u64,
+}
+
+impl Account {
+    /// A device that has never been linked.
+    pub(crate) fn create(epoch: Epoch, rng: &mut Rng) -> Self {
+        Self {
+            epoch,
+            noise: KeyPair::generate(rng),
+            identity: KeyPair::generate(rng),
+            registration_id: RegistrationId::generate(rng),
+            adv_secret: Secret::from(rng.bytes::<32>()),
+            signed_prekey_id: 0,
+            signed_prekey_made: 0,
+            linked: None,
+            routing_info: Bytes::new(),
+            server_key: None,
+            push_name: String::new(),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct AccountRecord {
+    #[prost(fixed64, tag = "1")]
+    epoch: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    noise: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    identity: Vec<u8>,
+    #[prost(uint32, tag = "4")]
+    registration_id: u32,
+    #[prost(bytes = "vec", tag = "5")]
+    adv_secret: Vec<u8>,
+    #[prost(uint32, tag = "6")]
+    signed_prekey_id: u32,
+    #[prost(uint64, tag = "7")]
+    signed_prekey_made: u64,
+    #[prost(message, optional, tag = "8")]
+    linked: Option<LinkedRecord>,
+    #[prost(bytes = "bytes", tag = "9")]
+    routing_info: Bytes,
+    #[prost(message, optional, tag = "10")]
+    server_key: Option<ServerKeyRecord>,
+    #[prost(string, tag = "11")]
+    push_name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct LinkedRecord {
+    #[prost(string, tag = "1")]
+    pn: String,
+    #[prost(string, optional, tag = "2")]
+    lid: Option<String>,
+    #[prost(bytes = "bytes", tag = "3")]
+    device_identity: Bytes,
+    #[prost(string, tag = "4")]
+    platform: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct ServerKeyRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    not_before: u64,
+    #[prost(uint64, tag = "3")]
+    not_after: u64,
+}
+
+impl Drop for AccountRecord {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.noise.zeroize();
+        self.identity.zeroize();
+        self.adv_secret.zeroize();
+    }
+}
+
+impl Stored for Account {
+    const SPACE: Space = Space::Account;
+
+    fn seal(&self) -> Record {
+        let linked = self.linked.as_ref().map(|linked| LinkedRecord {
+            pn: linked.pn.to_string(),
+            lid: linked.lid.as_ref().map(ToString::to_string),
+            device_identity: linked.device_identity.clone(),
+            platform: linked.platform.clone(),
+        });
+        let server_key = self.server_key.map(|server| ServerKeyRecord {
+            key: server.key.to_vec(),
+            not_before: server.not_before,
+            not_after: server.not_after,
+        });
+        seal(
+            VERSION,
+            &AccountRecord {
+                epoch: self.epoch.0,
+                noise: self.noise.private.expose().to_vec(),
+                identity: self.identity.private.expose().to_vec(),
+                registration_id: self.registration_id.0,
+                adv_secret: self.adv_secret.expose().to_vec(),
+                signed_prekey_id: self.signed_prekey_id,
+                signed_prekey_made: self.signed_prekey_made,
+                linked,
+                routing_info: self.routing_info.clone(),
+                server_key,
+                push_name: self.push_name.clone(),
+            },
+        )
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        let mut found: AccountRecord = open(VERSION, record)?;
+        let linked = found.linked.take().map(Linked::try_from).transpose()?;
+        let server_key = found.server_key.take().map(ServerKey::try_from).transpose()?;
+        Ok(Self {
+            epoch: Epoch(found.epoch),
+            noise: key_pair(&found.noise)?,
+            identity: key_pair(&found.identity)?,
+            registration_id: RegistrationId(found.registration_id),
+            adv_secret: Secret::from(array(&found.adv_secret)?),
+            signed_prekey_id: found.signed_prekey_id,
+            signed_prekey_made: found.signed_prekey_made,
+            linked,
+            routing_info: found.routing_info.clone(),
+            server_key,
+            push_name: std::mem::take(&mut found.push_name),
+        })
+    }
+}
+
+impl TryFrom<LinkedRecord> for Linked {
+    type Error = BadRecord;
+
+    fn try_from(found: LinkedRecord) -> Result<Self, BadRecord> {
+        Ok(Self {
+            pn: Jid::parse(&found.pn).map_err(|_| BadRecord)?,
+            lid: found.lid.as_deref().map(Jid::parse).transpose().map_err(|_| BadRecord)?,
+            device_identity: found.device_identity,
+            platform: found.platform,
+        })
+    }
+}
+
+impl TryFrom<ServerKeyRecord> for ServerKey {
+    type Error = BadRecord;
+
+    fn try_from(found: ServerKeyRecord) -> Result<Self, BadRecord> {
+        Ok(Self { key: array(&found.key)?, not_before: found.not_before, not_after: found.not_after })
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadRecord> {
+    bytes.try_into().map_err(|_| BadRecord)
+}
+
+fn key_pair(private: &[u8]) -> Result<KeyPair, BadRecord> {
+    array(private).map(KeyPair::from_private)
+}

@@ -1,0 +1,402 @@
+//! The inbox: durable events, written in the commit of the ratchet step that produced them, kept until handled.
+
+use super::record::{BadRecord, Stored, open, seal};
+use crate::api::{
+    Aliases, DeviceOutcome, Event, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, Space,
+    UndecryptableEvent, UndecryptableReason,
+};
+use crate::types::Jid;
+use bytes::Bytes;
+
+const VERSION: u8 = 1;
+
+/// Id of the cursor record.
+pub(crate) const CURSOR_ID: &[u8] = b"inbox";
+
+/// Record id of the event with the number `id`.
+pub(crate) fn record_id(id: u64) -> Vec<u8> {
+    id.to_be_bytes().to_vec()
+}
+
+/// The window of events: unhandled ones are at or above `first`, the next one gets `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InboxCursor {
+    pub(crate) first: u64,
+    pub(crate) next: u64,
+}
+
+impl Default for InboxCursor {
+    fn default() -> Self {
+        Self { first: 1, next: 1 }
+    }
+}
+
+/// A durable event as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Unhandled(pub(crate) Event);
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CursorRecord {
+    #[prost(uint64, tag = "1")]
+    first: u64,
+    #[prost(uint64, tag = "2")]
+    next: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct EventRecord {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+#[prost(skip_debug)]
+enum Kind {
+    #[prost(message, tag = "1")]
+    Message(MessageRecord),
+    #[prost(message, tag = "2")]
+    Undecryptable(UndecryptableRecord),
+    #[prost(message, tag = "3")]
+    Receipt(ReceiptRecord),
+    #[prost(message, tag = "4")]
+    Sent(SentRecord),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct AliasesRecord {
+    #[prost(string, optional, tag = "1")]
+    pn: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    lid: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct MessageRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    chat: String,
+    #[prost(message, optional, tag = "3")]
+    chat_aliases: Option<AliasesRecord>,
+    #[prost(string, tag = "4")]
+    sender: String,
+    #[prost(message, optional, tag = "5")]
+    sender_aliases: Option<AliasesRecord>,
+    #[prost(bool, tag = "6")]
+    from_me: bool,
+    #[prost(uint64, tag = "7")]
+    timestamp: u64,
+    #[prost(string, optional, tag = "8")]
+    push_name: Option<String>,
+    #[prost(bool, tag = "9")]
+    offline: bool,
+    #[prost(bytes = "bytes", tag = "10")]
+    content: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct UndecryptableRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    chat: String,
+    #[prost(string, tag = "3")]
+    sender: String,
+    #[prost(uint64, tag = "4")]
+    timestamp: u64,
+    #[prost(uint32, tag = "5")]
+    reason: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct ReceiptRecord {
+    #[prost(string, tag = "1")]
+    chat: String,
+    #[prost(string, tag = "2")]
+    sender: String,
+    #[prost(message, optional, tag = "3")]
+    sender_aliases: Option<AliasesRecord>,
+    #[prost(string, repeated, tag = "4")]
+    ids: Vec<String>,
+    #[prost(string, tag = "5")]
+    kind: String,
+    #[prost(uint64, tag = "6")]
+    timestamp: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct SentRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    chat: String,
+    #[prost(uint64, optional, tag = "3")]
+    timestamp: Option<u64>,
+    #[prost(uint32, optional, tag = "4")]
+    refused: Option<u32>,
+    #[prost(message, repeated, tag = "5")]
+    devices: Vec<OutcomeRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct OutcomeRecord {
+    #[prost(string, tag = "1")]
+    device: String,
+    #[prost(uint32, tag = "2")]
+    outcome: u32,
+}
+
+impl Stored for InboxCursor {
+    const SPACE: Space = Space::Account;
+
+    fn seal(&self) -> Record {
+        let Self { first, next } = *self;
+        seal(VERSION, &CursorRecord { first, next })
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        let CursorRecord { first, next } = open(VERSION, record)?;
+        if first <= next { Ok(Self { first, next }) } else { Err(BadRecord) }
+    }
+}
+
+impl Stored for Unhandled {
+    const SPACE: Space = Space::Inbox;
+
+    fn seal(&self) -> Record {
+        seal(VERSION, &EventRecord { kind: kind_of(&self.0) })
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        let found: EventRecord = open(VERSION, record)?;
+        event_of(found.kind.ok_or(BadRecord)?).map(Self)
+    }
+}
+
+fn kind_of(event: &Event) -> Option<Kind> {
+    match event {
+        Event::MessageReceived(message) => Some(Kind::Message(MessageRecord {
+            id: message.id.to_string(),
+            chat: message.chat.to_string(),
+            chat_aliases: Some(aliases_record(&message.chat_aliases)),
+            sender: message.sender.to_string(),
+            sender_aliases: Some(aliases_record(&message.sender_aliases)),
+            from_me: message.from_me,
+            timestamp: message.timestamp,
+            push_name: message.push_name.clone(),
+            offline: message.offline,
+            content: message.content.clone(),
+        })),
+        Event::MessageUndecryptable(lost) => Some(Kind::Undecryptable(UndecryptableRecord {
+            id: lost.id.to_string(),
+            chat: lost.chat.to_string(),
+            sender: lost.sender.to_string(),
+            timestamp: lost.timestamp,
+            reason: number_of_reason(lost.reason),
+        })),
+        Event::ReceiptReceived(receipt) => Some(Kind::Receipt(ReceiptRecord {
+            chat: receipt.chat.to_string(),
+            sender: receipt.sender.to_string(),
+            sender_aliases: Some(aliases_record(&receipt.sender_aliases)),
+            ids: receipt.ids.iter().map(ToString::to_string).collect(),
+            kind: word_of_kind(&receipt.kind).to_owned(),
+            timestamp: receipt.timestamp,
+        })),
+        Event::SendFinished(report) => Some(Kind::Sent(SentRecord {
+            id: report.id.to_string(),
+            chat: report.chat.to_string(),
+            timestamp: report.timestamp,
+            refused: report.refused,
+            devices: report.devices.iter().map(outcome_record).collect(),
+        })),
+        _ => None,
+    }
+}
+
+fn event_of(kind: Kind) -> Result<Event, BadRecord> {
+    Ok(match kind {
+        Kind::Message(found) => Event::MessageReceived(Box::new(MessageEvent {
+            id: MessageId::new(found.id),
+            chat: jid(&found.chat)?,
+            chat_aliases: aliases(found.chat_aliases)?,
+            sender: jid(&found.sender)?,
+            sender_aliases: aliases(found.sender_aliases)?,
+            from_me: found.from_me,
+            timestamp: found.timestamp,
+            push_name: found.push_name,
+            offline: found.offline,
+            content: found.content,
+        })),
+        Kind::Undecryptable(found) => Event::MessageUndecryptable(Box::new(UndecryptableEvent {
+            id: MessageId::new(found.id),
+            chat: jid(&found.chat)?,
+            sender: jid(&found.sender)?,
+            timestamp: found.timestamp,
+            reason: reason_of_number(found.reason),
+        })),
+        Kind::Receipt(found) => Event::ReceiptReceived(Box::new(ReceiptEvent {
+            chat: jid(&found.chat)?,
+            sender: jid(&found.sender)?,
+            sender_aliases: aliases(found.sender_aliases)?,
+            ids: found.ids.into_iter().map(MessageId::new).collect(),
+            kind: kind_of_word(found.kind),
+            timestamp: found.timestamp,
+        })),
+        Kind::Sent(found) => Event::SendFinished(Box::new(SendReport {
+            op: None,
+            id: MessageId::new(found.id),
+            chat: jid(&found.chat)?,
+            timestamp: found.timestamp,
+            refused: found.refused,
+            devices: found.devices.iter().map(outcome).collect::<Result<_, _>>()?,
+        })),
+    })
+}
+
+fn jid(text: &str) -> Result<Jid, BadRecord> {
+    Jid::parse(text).map_err(|_| BadRecord)
+}
+
+fn aliases_record(aliases: &Aliases) -> AliasesRecord {
+    let text = |jid: &Option<Jid>| jid.as_ref().map(ToString::to_string);
+    AliasesRecord { pn: text(&aliases.pn), lid: text(&aliases.lid) }
+}
+
+fn aliases(found: Option<AliasesRecord>) -> Result<Aliases, BadRecord> {
+    let found = found.unwrap_or_default();
+    let jid = |text: Option<String>| text.as_deref().map(jid).transpose();
+    Ok(Aliases { pn: jid(found.pn)?, lid: jid(found.lid)? })
+}
+
+fn outcome_record((device, outcome): &(Jid, DeviceOutcome)) -> OutcomeRecord {
+    let outcome = match outcome {
+        DeviceOutcome::Sent => 0,
+        DeviceOutcome::NoSession => 1,
+        DeviceOutcome::BundleRefused => 2,
+        DeviceOutcome::Gone => 3,
+    };
+    OutcomeRecord { device: device.to_string(), outcome }
+}
+
+fn outcome(found: &OutcomeRecord) -> Result<(Jid, DeviceOutcome), BadRecord> {
+    let outcome = match found.outcome {
+        0 => DeviceOutcome::Sent,
+        1 => DeviceOutcome::NoSession,
+        2 => DeviceOutcome::BundleRefused,
+        3 => DeviceOutcome::Gone,
+        _ => return Err(BadRecord),
+    };
+    Ok((jid(&found.device)?, outcome))
+}
+
+/// Numbers as they are kept; never reused.
+const REASONS: [UndecryptableReason; 9] = [
+    UndecryptableReason::Damaged,
+    UndecryptableReason::NoSession,
+    UndecryptableReason::UnknownPreKey,
+    UndecryptableReason::TooFarAhead,
+    UndecryptableReason::NoSenderKey,
+    UndecryptableReason::BadIdentity,
+    UndecryptableReason::NotAMessage,
+    UndecryptableReason::UnknownEncryption,
+    UndecryptableReason::Unavailable,
+];
+
+fn number_of_reason(reason: UndecryptableReason) -> u32 {
+    REASONS.iter().zip(0..).find_map(|(known, number)| (*known == reason).then_some(number)).unwrap_or(0)
+}
+
+fn reason_of_number(number: u32) -> UndecryptableReason {
+    usize::try_from(number).ok().and_then(|at| REASONS.get(at)).copied().unwrap_or(UndecryptableReason::Damaged)
+}
+
+fn word_of_kind(kind: &ReceiptKind) -> &str {
+    match kind {
+        ReceiptKind::Delivered => "delivered",
+        ReceiptKind::Read => "read",
+        ReceiptKind::ReadSelf => "read-self",
+        ReceiptKind::Played => "played",
+        ReceiptKind::Retry => "retry",
+        ReceiptKind::Other(word) => word,
+    }
+}
+
+fn kind_of_word(word: String) -> ReceiptKind {
+    match word.as_str() {
+        "delivered" => ReceiptKind::Delivered,
+        "read" => ReceiptKind::Read,
+        "read-self" => ReceiptKind::ReadSelf,
+        "played" => ReceiptKind::Played,
+        "retry" => ReceiptKind::Retry,
+        _ => ReceiptKind::Other(word),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Server;
+
+    fn samples() -> Vec<Event> {
+        let pn = Jid::new("15551234567", Server::Whatsapp);
+        let lid = Jid::new("236395184570386", Server::Lid);
+        let aliases = Aliases { pn: Some(pn.clone()), lid: Some(lid.clone()) };
+        let mut samples = vec![
+            Event::MessageReceived(Box::new(MessageEvent {
+                id: MessageId::new("3EB0"),
+                chat: lid.clone(),
+                chat_aliases: aliases.clone(),
+                sender: lid.clone().with_device(3),
+                sender_aliases: aliases.clone(),
+                from_me: true,
+                timestamp: 1_790_000_000,
+                push_name: Some("Ann".into()),
+                offline: true,
+                content: Bytes::from_static(b"\x0a\x02hi"),
+            })),
+            Event::SendFinished(Box::new(SendReport {
+                op: None,
+                id: MessageId::new("3EB1"),
+                chat: pn.clone(),
+                timestamp: None,
+                refused: Some(479),
+                devices: vec![(lid.clone(), DeviceOutcome::Sent), (lid.clone().with_device(2), DeviceOutcome::Gone)],
+            })),
+        ];
+        for kind in [ReceiptKind::Delivered, ReceiptKind::Retry, ReceiptKind::Other("view".into())] {
+            samples.push(Event::ReceiptReceived(Box::new(ReceiptEvent {
+                chat: pn.clone(),
+                sender: pn.clone(),
+                sender_aliases: Aliases::default(),
+                ids: vec![MessageId::new("a"), MessageId::new("b")],
+                kind,
+                timestamp: 5,
+            })));
+        }
+        for reason in REASONS {
+            samples.push(Event::MessageUndecryptable(Box::new(UndecryptableEvent {
+                id: MessageId::new("3EB2"),
+                chat: pn.clone(),
+                sender: pn.clone(),
+                timestamp: 5,
+                reason,
+            })));
+        }
+        samples
+    }
+
+    #[test]
+    fn every_durable_event_reads_back_as_it_was_written() {
+        for event in samples() {
+            let record = Unhandled(event.clone()).seal();
+            assert_eq!(Unhandled::open(&record), Ok(Unhandled(event)));
+        }
+    }
+}

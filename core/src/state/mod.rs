@@ -1,0 +1,22 @@
+//! Hot state and its durability: records, the cache over them, transactions, the commit barrier.
+//!
+//! Owns the rule that nothing leaves before what it depends on is durable. Knows neither stanzas nor flows: what a
+//! transaction causes is a type parameter.
+
+mod barrier;
+mod cache;
+mod record;
+mod txn;
+
+pub(crate) mod account;
+pub(crate) mod devices;
+pub(crate) mod inbox;
+pub(crate) mod outbox;
+pub(crate) mod peer;
+pub(crate) mod prekeys;
+pub(crate) mod ratchets;
+
+pub(crate) use barrier::{Barrier, Verdict};
+pub(crate) use cache::{Cache, DURABLE, Lookup};
+pub(crate) use record::Stored;
+pub(crate) use txn::{Change, Miss, Staged, Txn};

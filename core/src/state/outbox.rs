@@ -1,0 +1,152 @@
+//! The outbox: an accepted send is durable, and survives restarts under the same message id until the server has it.
+//!
+//! Its plaintext is kept for a while after that, to answer peers that could not decrypt.
+
+use super::record::{BadRecord, Stored, open, seal};
+use crate::api::{MessageId, Record, Space};
+use crate::types::Jid;
+use bytes::Bytes;
+
+const VERSION: u8 = 1;
+
+/// Id of the cursor record.
+pub(crate) const CURSOR_ID: &[u8] = b"outbox";
+
+/// Record id of the entry with the sequence number `sequence`.
+pub(crate) fn record_id(sequence: u64) -> Vec<u8> {
+    sequence.to_be_bytes().to_vec()
+}
+
+/// An accepted send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: MessageId,
+    pub(crate) chat: Jid,
+    /// The serialised message, before padding and wrappers.
+    pub(crate) content: Bytes,
+    /// When it was accepted, in milliseconds since 1970.
+    pub(crate) accepted: u64,
+    pub(crate) state: EntryState,
+}
+
+/// How far a send has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryState {
+    /// The server has not answered yet.
+    Pending,
+    /// The server has it.
+    Sent,
+    /// It can never be sent.
+    Failed,
+}
+
+/// The window of entries: kept from `first`, pending at or above `pending`, the next one gets `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutboxCursor {
+    pub(crate) first: u64,
+    pub(crate) pending: u64,
+    pub(crate) next: u64,
+}
+
+impl Default for OutboxCursor {
+    fn default() -> Self {
+        Self { first: 1, pending: 1, next: 1 }
+    }
+}
+
+/// Which entry has a message id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sequence(pub(crate) u64);
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct EntryRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    chat: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    content: Bytes,
+    #[prost(uint64, tag = "4")]
+    accepted: u64,
+    #[prost(uint32, tag = "5")]
+    state: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CursorRecord {
+    #[prost(uint64, tag = "1")]
+    first: u64,
+    #[prost(uint64, tag = "2")]
+    pending: u64,
+    #[prost(uint64, tag = "3")]
+    next: u64,
+}
+
+impl Stored for Entry {
+    const SPACE: Space = Space::Outbox;
+
+    fn seal(&self) -> Record {
+        let state = match self.state {
+            EntryState::Pending => 0,
+            EntryState::Sent => 1,
+            EntryState::Failed => 2,
+        };
+        let record = EntryRecord {
+            id: self.id.as_str().to_owned(),
+            chat: self.chat.to_string(),
+            content: self.content.clone(),
+            accepted: self.accepted,
+            state,
+        };
+        seal(VERSION, &record)
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        let found: EntryRecord = open(VERSION, record)?;
+        let state = match found.state {
+            0 => EntryState::Pending,
+            1 => EntryState::Sent,
+            2 => EntryState::Failed,
+            _ => return Err(BadRecord),
+        };
+        Ok(Self {
+            id: MessageId::new(found.id),
+            chat: Jid::parse(&found.chat).map_err(|_| BadRecord)?,
+            content: found.content,
+            accepted: found.accepted,
+            state,
+        })
+    }
+}
+
+impl Stored for OutboxCursor {
+    const SPACE: Space = Space::Account;
+
+    fn seal(&self) -> Record {
+        let Self { first, pending, next } = *self;
+        seal(VERSION, &CursorRecord { first, pending, next })
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        let CursorRecord { first, pending, next } = open(VERSION, record)?;
+        if first <= pending && pending <= next { Ok(Self { first, pending, next }) } else { Err(BadRecord) }
+    }
+}
+
+impl Stored for Sequence {
+    const SPACE: Space = Space::OutboxId;
+
+    fn seal(&self) -> Record {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.0.to_be_bytes());
+        Record(bytes.into())
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        match record.0.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(u64::from_be_bytes(rest.try_into().map_err(|_| BadRecord)?))),
+            _ => Err(BadRecord),
+        }
+    }
+}

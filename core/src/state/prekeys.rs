@@ -1,0 +1,115 @@
+//! Numbers of prekeys: which were made, and how far the server is known to have them.
+
+use super::record::{BadRecord, Stored, open, seal};
+use crate::api::{Record, Space};
+
+const VERSION: u8 = 1;
+
+/// Id of the record that numbers one-time prekeys.
+pub(crate) const COUNTER_ID: &[u8] = b"prekeys";
+
+/// Prekey ids have 24 bits, and 0 is never used, since peers read it as "none". Ids up to this one are uploaded; those
+/// above are given to one peer directly, so that an upload can never contain a key that somebody already has.
+const LAST_UPLOADED: u32 = 0x00ef_ffff;
+const LAST: u32 = 0x00ff_ffff;
+
+/// Record id of a prekey.
+pub(crate) fn record_id(id: u32) -> Vec<u8> {
+    id.to_be_bytes().to_vec()
+}
+
+/// Ids from `unconfirmed` up to but without `next` are made and stored, but the server has not said that it has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PreKeyCounter {
+    pub(crate) next: u32,
+    pub(crate) unconfirmed: u32,
+    /// Whether the server has ever confirmed an upload.
+    pub(crate) uploaded: bool,
+    next_private: u32,
+}
+
+impl Default for PreKeyCounter {
+    fn default() -> Self {
+        Self { next: 1, unconfirmed: 1, uploaded: false, next_private: LAST_UPLOADED + 1 }
+    }
+}
+
+impl PreKeyCounter {
+    /// Takes the next id to be uploaded.
+    pub(crate) const fn take(&mut self) -> u32 {
+        let id = self.next;
+        self.next = after(id);
+        id
+    }
+
+    /// Takes an id that is never uploaded.
+    pub(crate) const fn take_private(&mut self) -> u32 {
+        let id = self.next_private;
+        self.next_private = if id >= LAST { LAST_UPLOADED + 1 } else { id + 1 };
+        id
+    }
+
+    /// Ids that the server may not have.
+    pub(crate) fn unconfirmed(self) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut id = self.unconfirmed;
+        while id != self.next {
+            ids.push(id);
+            id = after(id);
+        }
+        ids
+    }
+}
+
+const fn after(id: u32) -> u32 {
+    if id >= LAST_UPLOADED { 1 } else { id + 1 }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CounterRecord {
+    #[prost(uint32, tag = "1")]
+    next: u32,
+    #[prost(uint32, tag = "2")]
+    unconfirmed: u32,
+    #[prost(bool, tag = "3")]
+    uploaded: bool,
+    #[prost(uint32, tag = "4")]
+    next_private: u32,
+}
+
+impl Stored for PreKeyCounter {
+    const SPACE: Space = Space::Account;
+
+    fn seal(&self) -> Record {
+        let Self { next, unconfirmed, uploaded, next_private } = *self;
+        seal(VERSION, &CounterRecord { next, unconfirmed, uploaded, next_private })
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        let CounterRecord { next, unconfirmed, uploaded, next_private } = open(VERSION, record)?;
+        let public = |id: u32| (1..=LAST_UPLOADED).contains(&id);
+        if public(next) && public(unconfirmed) && (LAST_UPLOADED + 1..=LAST).contains(&next_private) {
+            Ok(Self { next, unconfirmed, uploaded, next_private })
+        } else {
+            Err(BadRecord)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_wrap_without_ever_being_zero_or_private() {
+        let mut counter = PreKeyCounter { next: LAST_UPLOADED, unconfirmed: LAST_UPLOADED, ..PreKeyCounter::default() };
+        assert_eq!([counter.take(), counter.take()], [LAST_UPLOADED, 1]);
+        assert_eq!(counter.unconfirmed(), [LAST_UPLOADED, 1]);
+    }
+
+    #[test]
+    fn private_ids_never_meet_uploaded_ones() {
+        let mut counter = PreKeyCounter { next_private: LAST, ..PreKeyCounter::default() };
+        assert_eq!([counter.take_private(), counter.take_private()], [LAST, LAST_UPLOADED + 1]);
+    }
+}

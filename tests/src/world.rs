@@ -1,0 +1,383 @@
+//! A relay and any number of clients, joined by links without latency, on virtual time.
+//!
+//! Every client has a host that does its five duties in the plainest way: a map as the store, events answered at once
+//! unless told otherwise. A host can crash at any moment: what its store had committed is all that is left.
+
+use bytes::Bytes;
+use prost::Message;
+use std::collections::{BTreeMap, VecDeque};
+use whatsio_core::api::{
+    CloseReason, Commit, CommitError, Config, Envelope, Epoch, Event, Input, Key, MessageId, Output, ProtocolProfile,
+    Record,
+};
+use whatsio_core::client::Client;
+use whatsio_core::message::{Text, text_of};
+use whatsio_core::relay::{LinkId, Relay, RelayConfig, RelayInput, RelayOutput};
+use whatsio_core::types::{Jid, Now, Seed};
+
+/// Names a client of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(pub usize);
+
+/// How a host treats its client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manners {
+    /// Commits are left unanswered while this is set.
+    pub hold_commits: bool,
+    /// Events are left unhandled while this is set.
+    pub ignore_events: bool,
+}
+
+/// One client with its host.
+pub struct Host {
+    /// The client.
+    pub client: Client,
+    /// What is durable.
+    pub store: BTreeMap<Key, Record>,
+    /// Everything the application was told, in order.
+    pub events: Vec<Envelope>,
+    /// How the host behaves.
+    pub manners: Manners,
+    /// Bytes written to the socket, for searching them.
+    pub written: Vec<Bytes>,
+    epoch: Epoch,
+    link: Option<LinkId>,
+    held: VecDeque<Commit>,
+    config: Config,
+    lives: u8,
+}
+
+/// Everything there is.
+pub struct World {
+    /// The server.
+    pub relay: Relay,
+    /// The clients.
+    pub hosts: Vec<Host>,
+    /// The time.
+    pub now: Now,
+    links: BTreeMap<LinkId, Name>,
+    next_link: u64,
+    /// Links that cannot be made while this is set.
+    pub unreachable: bool,
+}
+
+impl World {
+    /// A world with a relay and nobody else.
+    #[must_use]
+    pub fn new(seed: u8) -> Self {
+        let now = Now { mono: 1_000, unix: 1_790_000_000_000 };
+        let relay = Relay::new(RelayConfig::default(), Seed::new([seed; 32]), now);
+        Self { relay, hosts: Vec::new(), now, links: BTreeMap::new(), next_link: 1, unreachable: false }
+    }
+
+    /// Adds a client that has never been linked.
+    pub fn add(&mut self) -> Name {
+        let mut profile = ProtocolProfile::default();
+        profile.root_key = self.relay.root_key();
+        let mut config = Config::default();
+        config.profile = profile;
+        self.add_with(config)
+    }
+
+    /// Adds a client with its own limits; `config` must trust the relay's root key.
+    pub fn add_with(&mut self, config: Config) -> Name {
+        let name = Name(self.hosts.len());
+        let client = Client::create(config.clone(), seed_of(name, 0));
+        self.hosts.push(Host {
+            client,
+            store: BTreeMap::new(),
+            events: Vec::new(),
+            manners: Manners::default(),
+            written: Vec::new(),
+            epoch: Epoch::default(),
+            link: None,
+            held: VecDeque::new(),
+            config,
+            lives: 0,
+        });
+        name
+    }
+
+    /// Adds a client and links it by QR: to a new account, or as one more companion of `account` (its number).
+    pub fn add_linked(&mut self, account: Option<&str>) -> Name {
+        let name = self.add();
+        self.link(name, account);
+        name
+    }
+
+    /// Links a client by QR and waits until messages flow.
+    pub fn link(&mut self, name: Name, account: Option<&str>) {
+        let now = self.now;
+        self.host(name).client.connect(now).unwrap();
+        self.settle();
+        let text = self
+            .event(name, |event| match event {
+                Event::QrShown { text, .. } => Some(text.clone()),
+                _ => None,
+            })
+            .expect("a code is shown");
+        self.relay.scan_qr(self.now, account, &text).expect("the phone accepts the code");
+        self.settle();
+        self.pass_until(60_000, |world| world.hosts[name.0].client.is_connected());
+    }
+
+    /// The client's host.
+    pub fn host(&mut self, name: Name) -> &mut Host {
+        &mut self.hosts[name.0]
+    }
+
+    /// The client's own address by phone number, without device.
+    #[must_use]
+    pub fn pn(&self, name: Name) -> Jid {
+        self.hosts[name.0].client.identity().expect("linked").jid.to_user()
+    }
+
+    /// The account's number, as the relay names accounts.
+    #[must_use]
+    pub fn number(&self, name: Name) -> String {
+        self.pn(name).user().to_owned()
+    }
+
+    /// Accepts a text for `chat`.
+    pub fn send(&mut self, from: Name, chat: &Jid, text: &str) -> MessageId {
+        let now = self.now;
+        let content = Bytes::from(Text::new(text).into_message().encode_to_vec());
+        self.host(from).client.send_message(now, chat, content, None).expect("accepted").1
+    }
+
+    /// The first event that `pick` takes something from.
+    pub fn event<T>(&self, name: Name, pick: impl Fn(&Event) -> Option<T>) -> Option<T> {
+        self.hosts[name.0].events.iter().find_map(|envelope| pick(&envelope.event))
+    }
+
+    /// Texts received, in order, with the ids of their events.
+    #[must_use]
+    pub fn texts(&self, name: Name) -> Vec<String> {
+        let texts = self.hosts[name.0].events.iter().filter_map(|envelope| match &envelope.event {
+            Event::MessageReceived(message) => text_in(&message.content),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// Moves bytes until nothing moves any more, without time passing.
+    pub fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// Lets time pass to the next deadline of anybody, at most by `limit_ms`; then moves bytes.
+    pub fn pass(&mut self, limit_ms: u64) {
+        let deadlines = self.hosts.iter().filter_map(|host| host.client.next_deadline());
+        let next = deadlines.chain(self.relay.next_deadline()).min();
+        let end = self.now.mono + limit_ms;
+        let until = next.map_or(end, |next| next.clamp(self.now.mono + 1, end));
+        self.now = self.now.plus(until - self.now.mono);
+        for host in &mut self.hosts {
+            let _ = host.client.handle(self.now, Input::Tick);
+        }
+        self.relay.handle(self.now, RelayInput::Tick);
+        self.settle();
+    }
+
+    /// Lets time pass until `done`, and fails when that takes more than `limit_ms`.
+    pub fn pass_until(&mut self, limit_ms: u64, done: impl Fn(&Self) -> bool) {
+        let end = self.now.mono + limit_ms;
+        self.settle();
+        while !done(self) {
+            assert!(self.now.mono < end, "nothing happened for {limit_ms} ms");
+            self.pass(end - self.now.mono);
+        }
+    }
+
+    /// Lets this much time pass.
+    pub fn pass_ms(&mut self, ms: u64) {
+        let end = self.now.mono + ms;
+        while self.now.mono < end {
+            self.pass(end - self.now.mono);
+        }
+    }
+
+    /// Cuts the client's connection without a word.
+    pub fn cut(&mut self, name: Name) {
+        if let Some(link) = self.hosts[name.0].link.take() {
+            self.links.remove(&link);
+            self.relay.handle(self.now, RelayInput::Closed(link));
+            let now = self.now;
+            self.host(name).client.handle(now, Input::Closed(CloseReason::Broken)).unwrap();
+        }
+    }
+
+    /// Kills the client's process and starts it again from what its store has.
+    pub fn crash(&mut self, name: Name) {
+        if let Some(link) = self.hosts[name.0].link.take() {
+            self.links.remove(&link);
+            self.relay.handle(self.now, RelayInput::Closed(link));
+        }
+        let host = &mut self.hosts[name.0];
+        host.lives += 1;
+        host.held.clear();
+        let records = Client::root_keys().into_iter().map(|key| (key.clone(), host.store.get(&key).cloned())).collect();
+        host.client = Client::restore(host.config.clone(), seed_of(name, host.lives), records).expect("roots decode");
+        // A fresh process knows no monotonic time of the old one, but virtual time has one origin for all.
+        let now = self.now;
+        let _ = self.host(name).client.handle(now, Input::Tick);
+    }
+
+    /// Starts a restored client.
+    pub fn connect(&mut self, name: Name) {
+        let now = self.now;
+        self.host(name).client.connect(now).unwrap();
+        self.settle();
+    }
+
+    /// Stops a client, as its user would.
+    pub fn disconnect(&mut self, name: Name) {
+        let now = self.now;
+        self.host(name).client.disconnect(now).unwrap();
+        self.settle();
+    }
+
+    /// Answers the commits that a host held back.
+    pub fn answer_commits(&mut self, name: Name, result: Result<(), CommitError>) {
+        let now = self.now;
+        let host = &mut self.hosts[name.0];
+        while let Some(commit) = host.held.pop_front() {
+            host.answer(now, commit, result);
+        }
+    }
+
+    /// Commits that a host holds back.
+    #[must_use]
+    pub fn held_commits(&self, name: Name) -> usize {
+        self.hosts[name.0].held.len()
+    }
+
+    fn step(&mut self) -> bool {
+        let mut moved = false;
+        for index in 0..self.hosts.len() {
+            while let Some(output) = self.hosts[index].client.poll() {
+                moved = true;
+                self.carry_out(Name(index), output);
+            }
+        }
+        while let Some(output) = self.relay.poll() {
+            moved = true;
+            self.deliver(output);
+        }
+        moved
+    }
+
+    fn carry_out(&mut self, name: Name, output: Output) {
+        let now = self.now;
+        let host = &mut self.hosts[name.0];
+        match output {
+            Output::Load(request) => {
+                let records = request.keys.iter().map(|key| host.store.get(key).cloned()).collect();
+                host.client.handle(now, Input::Loaded(request.id, records)).unwrap();
+            }
+            Output::Commit(commit) if host.manners.hold_commits => host.held.push_back(commit),
+            Output::Commit(commit) => host.answer(now, commit, Ok(())),
+            Output::Open(_) if self.unreachable => {
+                host.client.handle(now, Input::Closed(CloseReason::Unreachable)).unwrap();
+            }
+            Output::Open(_) => {
+                let link = LinkId(self.next_link);
+                self.next_link += 1;
+                host.link = Some(link);
+                self.links.insert(link, name);
+                self.relay.handle(now, RelayInput::Opened(link));
+                host.client.handle(now, Input::Opened).unwrap();
+            }
+            Output::Frame(bytes) => {
+                host.written.push(bytes.clone());
+                if let Some(link) = host.link {
+                    self.relay.handle(now, RelayInput::Bytes(link, bytes));
+                }
+            }
+            Output::Close => {
+                if let Some(link) = host.link.take() {
+                    self.links.remove(&link);
+                    self.relay.handle(now, RelayInput::Closed(link));
+                    host.client.handle(now, Input::Closed(CloseReason::Asked)).unwrap();
+                }
+            }
+            Output::Event(envelope) => {
+                let (id, durable) = (envelope.id, envelope.durable);
+                host.events.push(envelope);
+                if durable && !host.manners.ignore_events {
+                    host.client.handle(now, Input::Handled(id)).unwrap();
+                }
+            }
+            _ => panic!("an output that this world does not know"),
+        }
+    }
+
+    fn deliver(&mut self, output: RelayOutput) {
+        let now = self.now;
+        match output {
+            RelayOutput::Bytes(link, bytes) => {
+                if let Some(name) = self.links.get(&link) {
+                    self.hosts[name.0].client.handle(now, Input::Frame(bytes)).unwrap();
+                }
+            }
+            RelayOutput::Close(link) => {
+                if let Some(name) = self.links.remove(&link) {
+                    self.hosts[name.0].link = None;
+                    self.hosts[name.0].client.handle(now, Input::Closed(CloseReason::ByServer)).unwrap();
+                    self.relay.handle(now, RelayInput::Closed(link));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Host {
+    /// The greatest epoch that the store has accepted.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Makes the store know of a commit with `epoch`, as if another process had made it.
+    pub fn see_epoch(&mut self, epoch: Epoch) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    fn answer(&mut self, now: Now, commit: Commit, result: Result<(), CommitError>) {
+        let result = if commit.epoch < self.epoch { Err(CommitError::Fenced) } else { result };
+        let answer = match result {
+            Ok(()) => {
+                self.epoch = commit.epoch;
+                for (key, record) in commit.writes {
+                    match record {
+                        Some(record) => self.store.insert(key, record),
+                        None => self.store.remove(&key),
+                    };
+                }
+                Input::Committed(commit.id)
+            }
+            Err(error) => Input::CommitFailed(commit.id, error),
+        };
+        self.client.handle(now, answer).unwrap();
+    }
+}
+
+/// The text in a received message's content.
+#[must_use]
+pub fn text_in(content: &Bytes) -> Option<String> {
+    let message = whatsio_proto::e2e::Message::decode(content.clone()).ok()?;
+    text_of(&message).map(ToOwned::to_owned)
+}
+
+fn seed_of(name: Name, life: u8) -> Seed {
+    let mut bytes = [life; 32];
+    bytes[0] = u8::try_from(name.0).unwrap();
+    bytes[1] = 0xa5;
+    Seed::new(bytes)
+}

@@ -1,0 +1,180 @@
+use std::collections::BTreeSet;
+use whatsio_core::api::{CommitError, Event, FaultReason, Misuse};
+use whatsio_tests::world::{Name, World};
+
+fn pair(seed: u8) -> (World, Name, Name) {
+    let mut world = World::new(seed);
+    let ann = world.add_linked(None);
+    let bob = world.add_linked(None);
+    (world, ann, bob)
+}
+
+/// Texts by event id: an application that de-duplicates by id sees each event once.
+fn distinct_texts(world: &World, name: Name) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let events = world.hosts[name.0].events.iter().filter(|envelope| seen.insert(envelope.id));
+    let texts = events.filter_map(|envelope| match &envelope.event {
+        Event::MessageReceived(message) => whatsio_tests::world::text_in(&message.content),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_durable_and_a_crash_in_between_loses_nothing() {
+    let (mut world, ann, bob) = pair(30);
+    world.send(ann, &world.pn(bob), "warm up");
+    world.settle();
+    world.host(bob).manners.hold_commits = true;
+    world.send(ann, &world.pn(bob), "precious");
+    world.settle();
+    assert!(world.held_commits(bob) > 0);
+    assert_eq!(world.texts(bob), ["warm up"], "an event waits for its commit, too");
+    world.crash(bob);
+    world.host(bob).manners.hold_commits = false;
+    world.connect(bob);
+    world.pass_until(60_000, |world| world.texts(bob).len() >= 2);
+    assert_eq!(distinct_texts(&world, bob), ["warm up", "precious"]);
+}
+
+#[test]
+fn an_event_that_was_not_handled_comes_again_after_a_crash_under_the_same_id() {
+    let (mut world, ann, bob) = pair(31);
+    world.host(bob).manners.ignore_events = true;
+    world.send(ann, &world.pn(bob), "unhandled");
+    world.settle();
+    assert_eq!(world.texts(bob), ["unhandled"]);
+    world.crash(bob);
+    world.connect(bob);
+    world.pass_ms(5_000);
+    assert_eq!(world.texts(bob), ["unhandled", "unhandled"]);
+    assert_eq!(distinct_texts(&world, bob), ["unhandled"]);
+}
+
+#[test]
+fn an_accepted_send_survives_a_crash_under_its_id_and_is_delivered_once() {
+    let (mut world, ann, bob) = pair(32);
+    world.send(ann, &world.pn(bob), "first");
+    world.settle();
+    world.disconnect(ann);
+    let id = world.send(ann, &world.pn(bob), "second");
+    world.settle();
+    world.crash(ann);
+    world.connect(ann);
+    world.pass_until(60_000, |world| world.texts(bob).len() >= 2);
+    assert_eq!(world.texts(bob), ["first", "second"]);
+    let reported = world.hosts[ann.0].events.iter().any(|envelope| match &envelope.event {
+        Event::SendFinished(report) => report.id == id && report.is_sent() && report.op.is_none(),
+        _ => false,
+    });
+    assert!(reported);
+}
+
+#[test]
+fn a_crash_after_every_commit_of_a_conversation_loses_and_doubles_nothing() {
+    // Enumerates the moment of the crash: after the n-th message, both sides in turn.
+    for moment in 0..12_u8 {
+        let (mut world, ann, bob) = pair(100 + moment);
+        let mut expected = Vec::new();
+        for number in 0..12 {
+            let text = format!("m{number}");
+            world.send(ann, &world.pn(bob), &text);
+            expected.push(text);
+            if number == moment {
+                // In the middle of the send: whatever was polled so far is all that happened.
+                let victim = if moment % 2 == 0 { ann } else { bob };
+                if victim == ann {
+                    world.host(ann).manners.hold_commits = true;
+                    world.settle();
+                    world.answer_commits(ann, Ok(()));
+                }
+                world.crash(victim);
+                world.host(victim).manners.hold_commits = false;
+                world.connect(victim);
+            }
+            world.pass_ms(2_000);
+        }
+        world.pass_until(300_000, |world| distinct_texts(world, bob).len() >= expected.len());
+        assert_eq!(distinct_texts(&world, bob), expected, "crash at {moment}");
+    }
+}
+
+#[test]
+fn a_connection_cut_in_the_middle_of_a_send_delivers_it_once() {
+    let (mut world, ann, bob) = pair(33);
+    world.send(ann, &world.pn(bob), "before");
+    world.settle();
+    world.host(ann).manners.hold_commits = true;
+    world.send(ann, &world.pn(bob), "during");
+    world.settle();
+    world.cut(ann);
+    world.answer_commits(ann, Ok(()));
+    world.host(ann).manners.hold_commits = false;
+    world.pass_until(120_000, |world| world.texts(bob).len() >= 2);
+    world.pass_ms(5_000);
+    assert_eq!(world.texts(bob), ["before", "during"]);
+}
+
+#[test]
+fn a_busy_store_delays_and_loses_nothing() {
+    let (mut world, ann, bob) = pair(34);
+    world.host(bob).manners.hold_commits = true;
+    world.send(ann, &world.pn(bob), "patience");
+    world.settle();
+    for _ in 0..5 {
+        world.answer_commits(bob, Err(CommitError::Retry));
+        world.settle();
+        assert!(world.texts(bob).is_empty());
+        world.pass_ms(6_000);
+    }
+    world.host(bob).manners.hold_commits = false;
+    world.answer_commits(bob, Ok(()));
+    world.pass_ms(10_000);
+    assert_eq!(world.texts(bob), ["patience"]);
+}
+
+#[test]
+fn a_store_that_cannot_write_faults_the_client_and_a_restore_goes_on_where_it_was() {
+    let (mut world, ann, bob) = pair(35);
+    world.host(bob).manners.hold_commits = true;
+    world.send(ann, &world.pn(bob), "kept by the server");
+    world.settle();
+    world.answer_commits(bob, Err(CommitError::Fatal));
+    world.settle();
+    let fault = world.event(bob, |event| match event {
+        Event::Faulted(reason) => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(fault, Some(FaultReason::StoreFailed));
+    let now = world.now;
+    assert_eq!(world.host(bob).client.connect(now), Err(Misuse::Faulted));
+    world.host(bob).manners.hold_commits = false;
+    world.crash(bob);
+    world.connect(bob);
+    world.pass_until(60_000, |world| !world.texts(bob).is_empty());
+    assert_eq!(world.texts(bob), ["kept by the server"]);
+}
+
+#[test]
+fn whoever_restores_an_account_fences_off_whoever_had_it() {
+    let (mut world, ann, bob) = pair(36);
+    // The store has seen a commit of a later life.
+    let later = {
+        let store = world.hosts[ann.0].store.clone();
+        let later = world.add();
+        world.host(later).store = store;
+        world.crash(later);
+        world.settle();
+        later
+    };
+    let claimed = world.hosts[later.0].epoch();
+    world.host(ann).see_epoch(claimed);
+    world.send(ann, &world.pn(bob), "from the past");
+    world.settle();
+    let fault = world.event(ann, |event| match event {
+        Event::Faulted(reason) => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(fault, Some(FaultReason::Fenced));
+    assert!(world.texts(bob).is_empty(), "what could not be made durable never left");
+}

@@ -1,0 +1,122 @@
+use whatsio_core::api::{Event, LinkStep, Recommendation};
+use whatsio_tests::world::World;
+
+#[test]
+fn a_scanned_code_links_and_the_client_logs_in_by_itself() {
+    let mut world = World::new(1);
+    let ann = world.add_linked(None);
+    let linked = world.event(ann, |event| match event {
+        Event::Linked { jid, lid, .. } => Some((jid.clone(), lid.clone())),
+        _ => None,
+    });
+    let (jid, lid) = linked.expect("linked");
+    assert!(jid.device() > 0);
+    assert_eq!(lid.expect("the relay gives a LID").device(), jid.device());
+    assert!(world.hosts[ann.0].client.is_connected());
+}
+
+#[test]
+fn the_identity_is_durable_before_the_phone_hears_of_it() {
+    let mut world = World::new(2);
+    let ann = world.add();
+    let now = world.now;
+    world.host(ann).client.connect(now).unwrap();
+    world.settle();
+    let text = world.event(ann, |event| match event {
+        Event::QrShown { text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    world.host(ann).manners.hold_commits = true;
+    world.relay.scan_qr(world.now, None, &text.unwrap()).unwrap();
+    world.settle();
+    assert_eq!(world.held_commits(ann), 1, "the answer to the phone waits for the store");
+    assert!(world.event(ann, |event| matches!(event, Event::Linked { .. }).then_some(())).is_none());
+
+    // The process dies: the store knows nothing of the link, and neither does the server.
+    world.crash(ann);
+    world.host(ann).manners.hold_commits = false;
+    assert_eq!(world.hosts[ann.0].client.identity(), None);
+    assert!(world.relay.accounts().iter().all(|account| account.devices.iter().all(|device| device.jid.device() == 0)));
+    world.hosts[ann.0].events.clear();
+    world.link(ann, None);
+    assert!(world.hosts[ann.0].client.is_connected());
+}
+
+#[test]
+fn codes_follow_each_other_and_end_with_a_typed_failure() {
+    let mut world = World::new(3);
+    let ann = world.add();
+    world.connect(ann);
+    world.pass_ms(59_000);
+    let shown = |world: &World| {
+        let events = world.hosts[ann.0].events.iter();
+        events.filter(|envelope| matches!(envelope.event, Event::QrShown { .. })).count()
+    };
+    assert_eq!(shown(&world), 1, "the first code is good for a minute");
+    world.pass_ms(2_000);
+    assert_eq!(shown(&world), 2);
+    world.pass_ms(100_000);
+    assert_eq!(shown(&world), 6);
+    let failure = world.event(ann, |event| match event {
+        Event::LinkFailed(failure) => Some(failure.step),
+        _ => None,
+    });
+    assert_eq!(failure, Some(LinkStep::Scan));
+    let after = world.event(ann, |event| match event {
+        Event::Disconnected(disconnect) => Some(disconnect.recommendation),
+        _ => None,
+    });
+    assert_eq!(after, Some(Recommendation::Stop), "nobody is there to scan: no endless retries");
+}
+
+#[test]
+fn a_removed_device_is_told_to_link_again_and_never_comes_back_with_its_keys() {
+    let mut world = World::new(4);
+    let ann = world.add_linked(None);
+    let device = world.hosts[ann.0].client.identity().unwrap().jid;
+    world.relay.remove_device(world.now, &device);
+    world.settle();
+    let after = world.event(ann, |event| match event {
+        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.recommendation)),
+        _ => None,
+    });
+    assert_eq!(after, Some(("logged-out", Recommendation::LinkAgain)));
+    assert_eq!(world.hosts[ann.0].client.identity(), None);
+    world.pass_ms(3_600_000);
+    assert!(!world.hosts[ann.0].client.is_connected());
+}
+
+#[test]
+fn logging_out_unlinks_at_the_server_too() {
+    let mut world = World::new(5);
+    let ann = world.add_linked(None);
+    let now = world.now;
+    world.host(ann).client.log_out(now).unwrap();
+    world.settle();
+    world.pass_ms(1_000);
+    assert_eq!(world.hosts[ann.0].client.identity(), None);
+    assert!(world.relay.accounts().iter().all(|account| account.devices.iter().all(|device| device.jid.device() == 0)));
+}
+
+#[test]
+fn a_second_connection_of_one_device_replaces_the_first_which_stays_down() {
+    let mut world = World::new(6);
+    let ann = world.add_linked(None);
+    let twin = {
+        let store = world.hosts[ann.0].store.clone();
+        let twin = world.add();
+        world.host(twin).store = store;
+        world.crash(twin);
+        twin
+    };
+    world.connect(twin);
+    world.pass_until(60_000, |world| world.hosts[twin.0].client.is_connected());
+    let after = world.event(ann, |event| match event {
+        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.recommendation)),
+        _ => None,
+    });
+    assert_eq!(after, Some(("replaced", Recommendation::Stop)));
+    world.pass_ms(3_600_000);
+    assert!(!world.hosts[ann.0].client.is_connected());
+    assert!(world.hosts[twin.0].client.is_connected());
+}

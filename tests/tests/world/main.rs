@@ -1,0 +1,14 @@
+//! The protocol on virtual time: clients and the relay in one process, without sockets or clocks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is a failed test"
+)]
+
+mod crashes;
+mod linking;
+mod messages;
+mod storage;
