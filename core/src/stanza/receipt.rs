@@ -243,7 +243,7 @@ pub struct Receipt {
     pub recipient: Option<Jid>,
     /// The message.
     pub id: MessageId,
-    /// Further messages; at most [`Receipt::MOST_FURTHER`] are written.
+    /// Further messages; at most [`Receipt::MOST_FURTHER`], more need another receipt.
     pub further: Vec<MessageId>,
     /// When, in seconds since 1970; reads carry it.
     pub timestamp: Option<u64>,
@@ -252,7 +252,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// How many messages one receipt may name besides the first.
+    /// How many messages one receipt names besides the first, as the web client has it. Not enforced.
     pub const MOST_FURTHER: usize = 255;
 
     /// A receipt for one message.
@@ -293,7 +293,8 @@ impl Stanza for Receipt {
         }
         if !self.further.is_empty() {
             out.open(w::LIST);
-            for id in self.further.iter().take(Self::MOST_FURTHER) {
+            out.expect_children(self.further.len());
+            for id in &self.further {
                 out.open(w::ITEM);
                 out.text(w::ID, id.as_str());
                 out.close();
