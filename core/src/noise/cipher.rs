@@ -51,7 +51,14 @@ impl Sender {
     /// A direction with a fresh counter.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        Self(Direction::new(key))
+        Self::at(key, 0)
+    }
+
+    /// A direction whose next frame has number `counter`: for replaying recordings, since a live connection always
+    /// counts from 0.
+    #[must_use]
+    pub fn at(key: &[u8; 32], counter: u32) -> Self {
+        Self(Direction { cipher: Gcm::new(key), counter: Some(counter) })
     }
 
     /// Enciphers `frame`, which is [`LENGTH`] bytes of room and then the plaintext, and fills in the length: the result
@@ -78,7 +85,14 @@ impl Receiver {
     /// A direction with a fresh counter.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        Self(Direction::new(key))
+        Self::at(key, 0)
+    }
+
+    /// A direction whose next frame has number `counter`: for replaying recordings, since a live connection always
+    /// counts from 0.
+    #[must_use]
+    pub fn at(key: &[u8; 32], counter: u32) -> Self {
+        Self(Direction { cipher: Gcm::new(key), counter: Some(counter) })
     }
 
     /// Deciphers a frame without its length, in place. Fails with `Transport`, `TooLong` or `CounterExhausted`; then the
@@ -95,10 +109,6 @@ impl Receiver {
 }
 
 impl Direction {
-    fn new(key: &[u8; 32]) -> Self {
-        Self { cipher: Gcm::new(key), counter: Some(0) }
-    }
-
     fn nonce(&self) -> Result<[u8; 12], NoiseError> {
         self.counter.map(nonce).ok_or(NoiseError::CounterExhausted)
     }
@@ -146,9 +156,7 @@ mod tests {
 
     #[test]
     fn last_counter_is_used_and_then_no_other() {
-        let (mut sender, mut receiver) = pair();
-        sender.0.counter = Some(u32::MAX);
-        receiver.0.counter = Some(u32::MAX);
+        let (mut sender, mut receiver) = (Sender::at(&[7; 32], u32::MAX), Receiver::at(&[7; 32], u32::MAX));
         let last = seal(&mut sender, b"last");
         assert_eq!(receiver.open(last.clone()).unwrap(), b"last"[..]);
         assert_eq!(sender.seal(BytesMut::zeroed(9)), Err(NoiseError::CounterExhausted));

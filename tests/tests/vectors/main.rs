@@ -8,6 +8,7 @@ mod ids;
 mod jid;
 mod malformed;
 mod media;
+mod noise;
 mod signal;
 mod suite;
 mod wire;
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
     jid::run(&mut suite);
     ids::run(&mut suite);
     frames::run(&mut suite);
+    noise::run(&mut suite);
     signal::run(&mut suite);
     media::run(&mut suite);
     appstate::run(&mut suite);
