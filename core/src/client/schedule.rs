@@ -191,3 +191,101 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Space;
+    use crate::types::{Jid, Server};
+
+    fn user(name: &str) -> Jid {
+        Jid::new(name, Server::Lid)
+    }
+
+    fn send(sequence: u64, chat: &str) -> Job {
+        Job::send(sequence, user(chat))
+    }
+
+    fn push(schedule: &mut Schedule, job: Job) {
+        schedule.push(job.lane(), job);
+    }
+
+    fn sequence(job: &Job) -> u64 {
+        match job {
+            Job::Send { sequence, .. } => *sequence,
+            other => panic!("not a send: {other:?}"),
+        }
+    }
+
+    /// Runs whatever can run, and names it.
+    fn drain(schedule: &mut Schedule) -> Vec<u64> {
+        let mut done = Vec::new();
+        while let Some((lane, job)) = schedule.next() {
+            done.push(sequence(&job));
+            schedule.done(lane);
+        }
+        done
+    }
+
+    #[test]
+    fn a_parked_lane_keeps_its_order_and_holds_up_no_other() {
+        let mut schedule = Schedule::default();
+        for (number, chat) in [(1, "a"), (2, "a"), (3, "b")] {
+            push(&mut schedule, send(number, chat));
+        }
+        let (lane, job) = schedule.next().unwrap();
+        schedule.park_loading(lane, job, LoadId(7), vec![Key::new(Space::Session, "k")]);
+        assert_eq!(drain(&mut schedule), [3]);
+        assert_eq!(schedule.pinned().len(), 1);
+        schedule.loaded(LoadId(7));
+        assert_eq!(drain(&mut schedule), [1, 2]);
+        assert!(schedule.pinned().is_empty());
+    }
+
+    #[test]
+    fn all_who_wait_for_one_answer_go_on_together_and_hear_of_its_failure() {
+        let mut schedule = Schedule::default();
+        let need = Need::Devices(user("x"));
+        for (number, chat) in [(1, "a"), (2, "b")] {
+            push(&mut schedule, send(number, chat));
+            let (lane, job) = schedule.next().unwrap();
+            schedule.park_awaiting(lane, job, BTreeSet::from([need.clone()]));
+        }
+        assert!(schedule.is_awaited(&need));
+        schedule.settle(&need, Err(Failure::Gone));
+        assert!(!schedule.is_awaited(&need));
+        for _ in 0..2 {
+            let (lane, job) = schedule.next().unwrap();
+            assert!(matches!(&job, Job::Send { failures, .. } if failures.get(&need) == Some(&Failure::Gone)));
+            schedule.done(lane);
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_drops_its_work_but_still_knows_the_loads_it_asked_for() {
+        let mut schedule = Schedule::default();
+        push(&mut schedule, send(1, "a"));
+        let (lane, job) = schedule.next().unwrap();
+        schedule.park_loading(lane, job, LoadId(7), vec![Key::new(Space::Session, "k")]);
+        schedule.drop_connection_work();
+        assert!(schedule.keys_of(LoadId(7)).is_some(), "the host's answer is no misuse");
+        schedule.loaded(LoadId(7));
+        assert!(schedule.next().is_none());
+        push(&mut schedule, send(2, "a"));
+        assert_eq!(drain(&mut schedule), [2]);
+    }
+
+    #[test]
+    fn a_failed_load_is_tried_again_after_its_pause() {
+        let mut schedule = Schedule::default();
+        push(&mut schedule, send(1, "a"));
+        let (lane, job) = schedule.next().unwrap();
+        schedule.park_loading(lane, job, LoadId(7), vec![Key::new(Space::Session, "k")]);
+        schedule.pause(LoadId(7), 500);
+        schedule.tick(499);
+        assert!(schedule.next().is_none());
+        assert_eq!(schedule.deadline(), Some(500));
+        schedule.tick(500);
+        assert_eq!(drain(&mut schedule), [1]);
+    }
+}

@@ -160,3 +160,129 @@ fn device_keys(peer: PeerId, device: u16) -> [Key; 3] {
     let id = Bytes::from(peer.device_id(device));
     [Session::key(id.clone()), Archive::key(id.clone()), Identity::key(id)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Record;
+    use crate::crypto::{KeyPair, Rng};
+    use crate::flow::{Effect, Step};
+    use crate::state::{Cache, DURABLE, Staged};
+    use crate::types::{Now, Seed};
+
+    const NOW: Now = Now { mono: 0, unix: 1_790_000_000_000 };
+
+    /// A store that has everything at hand, as a client's cache is after its loads.
+    #[derive(Default)]
+    struct Memory(Cache);
+
+    impl Memory {
+        fn run<T>(&mut self, mut act: impl FnMut(&mut Txn<'_>) -> Result<T, Miss>) -> T {
+            loop {
+                let mut rng = Rng::new(&Seed::new([0; 32]));
+                let mut txn = Txn::new(NOW, &mut rng, &mut self.0);
+                match act(&mut txn) {
+                    Ok(value) => {
+                        let Staged { writes, .. }: Staged<Effect, Step> = txn.finish();
+                        for (key, record) in writes {
+                            self.0.put(key, record, DURABLE);
+                        }
+                        return value;
+                    }
+                    Err(Miss) => {
+                        for key in txn.into_missing() {
+                            self.0.fill(key, None::<Record>);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn pn(user: &str) -> Jid {
+        Jid::new(user, Server::Whatsapp)
+    }
+
+    fn lid(user: &str) -> Jid {
+        Jid::new(user, Server::Lid)
+    }
+
+    fn identity() -> Identity {
+        Identity(KeyPair::generate(&mut Rng::new(&Seed::new([9; 32]))).public)
+    }
+
+    #[test]
+    fn learning_the_lid_of_a_known_number_moves_nothing() {
+        let mut memory = Memory::default();
+        let before = memory.run(|txn| resolve(txn, &pn("1")));
+        memory.run(|txn| learn(txn, &pn("1"), &lid("9")));
+        assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(before));
+        let aliases = memory.run(|txn| aliases(txn, before));
+        assert_eq!(aliases, Aliases { pn: Some(pn("1")), lid: Some(lid("9")) });
+    }
+
+    #[test]
+    fn two_known_addresses_are_folded_into_the_one_with_the_lid() {
+        let mut memory = Memory::default();
+        let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+        assert_ne!(old, new);
+        memory.run(|txn| {
+            txn.write(old.device_id(3), &identity());
+            note_device(txn, old, 3)?;
+            note_device(txn, new, 0)
+        });
+        memory.run(|txn| learn(txn, &pn("1"), &lid("9")));
+        assert_eq!(memory.run(|txn| find(txn, &pn("1"))), Some(new));
+        assert_eq!(memory.run(|txn| read(txn, new)).devices, [0, 3]);
+        assert_eq!(memory.run(|txn| txn.read::<Identity>(new.device_id(3))), Some(identity()));
+        assert_eq!(memory.run(|txn| txn.read::<Identity>(old.device_id(3))), None);
+    }
+
+    #[test]
+    fn a_session_that_exists_under_the_lid_is_not_overwritten() {
+        let mut memory = Memory::default();
+        let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+        let newer = Identity(KeyPair::generate(&mut Rng::new(&Seed::new([8; 32]))).public);
+        memory.run(|txn| {
+            txn.write(old.device_id(0), &identity());
+            txn.write(new.device_id(0), &newer);
+            note_device(txn, old, 0)?;
+            note_device(txn, new, 0)
+        });
+        memory.run(|txn| learn(txn, &pn("1"), &lid("9")));
+        assert_eq!(memory.run(|txn| txn.read::<Identity>(new.device_id(0))), Some(newer));
+    }
+
+    #[test]
+    fn a_number_that_changes_hands_gives_its_new_owner_nothing() {
+        let mut memory = Memory::default();
+        memory.run(|txn| learn(txn, &pn("1"), &lid("9")));
+        let first = memory.run(|txn| find(txn, &lid("9"))).unwrap();
+        memory.run(|txn| note_device(txn, first, 4));
+        memory.run(|txn| learn(txn, &pn("1"), &lid("8")));
+        let second = memory.run(|txn| find(txn, &pn("1"))).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(memory.run(|txn| read(txn, second)).devices, [0_u16; 0]);
+        assert_eq!(memory.run(|txn| read(txn, first)).pn, None);
+        assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(first));
+    }
+
+    #[test]
+    fn nobody_can_claim_to_be_this_account() {
+        let mut memory = Memory::default();
+        memory.run(|txn| set_own(txn, &pn("1"), Some(&lid("9"))));
+        memory.run(|txn| learn(txn, &pn("1"), &lid("7")));
+        memory.run(|txn| learn(txn, &pn("2"), &lid("9")));
+        assert_eq!(memory.run(|txn| find(txn, &pn("1"))), Some(PeerId::SELF));
+        assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(PeerId::SELF));
+        assert_eq!(memory.run(|txn| find(txn, &lid("7"))), None);
+        assert_eq!(memory.run(|txn| find(txn, &pn("2"))), None);
+    }
+
+    #[test]
+    fn hosted_and_ordinary_servers_name_the_same_users() {
+        let mut memory = Memory::default();
+        let peer = memory.run(|txn| resolve(txn, &pn("1")));
+        assert_eq!(memory.run(|txn| find(txn, &Jid::new("1", Server::Hosted).with_device(99))), Some(peer));
+    }
+}
