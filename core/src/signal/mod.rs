@@ -19,6 +19,7 @@ mod record;
 mod sender_key;
 mod session;
 mod session_record;
+mod short_mac;
 #[cfg(test)]
 mod tests;
 

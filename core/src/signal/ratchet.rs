@@ -103,7 +103,8 @@ fn walk(chain: &ChainKey, index: u32, counter: u32, may_keep: bool, limit: JumpL
         return Err(DecryptError::TooFarInFuture);
     }
     if distance == 0 {
-        return Ok((chain.seed(), chain.next(), Vec::new()));
+        let (seed, next) = chain.step();
+        return Ok((seed, next, Vec::new()));
     }
     if !may_keep {
         return Err(DecryptError::NeedsArchive);
@@ -112,12 +113,14 @@ fn walk(chain: &ChainKey, index: u32, counter: u32, may_keep: bool, limit: JumpL
     let mut skipped = Vec::with_capacity(distance.min(CHAIN_SKIPPED_LIMIT) as usize);
     let mut key = chain.clone();
     for position in index..counter {
+        let (seed, next) = key.step();
         if position >= kept_from {
-            skipped.push((position, key.seed()));
+            skipped.push((position, seed));
         }
-        key = key.next();
+        key = next;
     }
-    Ok((key.seed(), key.next(), skipped))
+    let (seed, next) = key.step();
+    Ok((seed, next, skipped))
 }
 
 fn unseal(

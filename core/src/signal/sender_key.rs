@@ -72,12 +72,13 @@ impl SenderKey {
         if self.iteration == u32::MAX {
             return Err(EncryptError::CounterExhausted);
         }
-        let keys = self.chain_key.seed().group_message_keys();
+        let (seed, next) = self.chain_key.step();
+        let keys = seed.group_message_keys();
         let mut out = Vec::with_capacity(self.ciphertext_len(plaintext.len()));
         put_signed(self.key_id, self.iteration, &keys, plaintext, &mut out);
         let signature = self.signing.sign(&[&out], random);
         out.extend_from_slice(signature.as_bytes());
-        self.chain_key = self.chain_key.next();
+        self.chain_key = next;
         self.iteration += 1;
         Ok(out)
     }
@@ -249,11 +250,13 @@ impl State {
         let mut key = self.chain_key.clone();
         let mut passed = Vec::with_capacity(distance as usize);
         for iteration in self.iteration..message.iteration {
-            passed.push((iteration, key.seed()));
-            key = key.next();
+            let (seed, next) = key.step();
+            passed.push((iteration, seed));
+            key = next;
         }
-        let plaintext = decipher(&key.seed(), message)?;
-        self.chain_key = key.next();
+        let (seed, next) = key.step();
+        let plaintext = decipher(&seed, message)?;
+        self.chain_key = next;
         self.iteration = message.iteration + 1;
         let excess = (self.skipped.len() + passed.len()).saturating_sub(STATE_SKIPPED_LIMIT);
         self.skipped.drain(..excess.min(self.skipped.len()));

@@ -198,7 +198,8 @@ impl Session {
         if chain.index == u32::MAX {
             return Err(EncryptError::CounterExhausted);
         }
-        let keys = chain.key.seed().message_keys();
+        let (seed, next) = chain.key.step();
+        let keys = seed.message_keys();
         let header = self.header(chain);
         let put = |out: &mut Vec<u8>| header.put_message(&keys, own_identity, &self.remote_identity, plaintext, out);
         let kind = match self.preamble(own_identity) {
@@ -211,7 +212,6 @@ impl Session {
                 CiphertextKind::Message
             }
         };
-        let next = chain.key.next();
         if let Sending::Chain(chain) = &mut self.sending {
             chain.key = next;
             chain.index += 1;
