@@ -26,6 +26,9 @@ pub struct RelayConfig {
     pub ping_interval: Option<u64>,
     /// Milliseconds between the last stanza (a failure, a stream error) and the closing of the socket.
     pub close_delay: u64,
+    /// Milliseconds between the companion's answer to its linking and the stream error 515. A client that restarts by
+    /// itself after linking takes one that comes sooner for a logout.
+    pub restart_delay: u64,
     /// A device whose one-time keys fall below this is told so.
     pub low_prekeys: usize,
     /// Media hosts (`host` or `host:port`) named to clients that ask where to upload.
@@ -78,6 +81,7 @@ impl Default for RelayConfig {
             silence_timeout: 90_000,
             ping_interval: None,
             close_delay: 75,
+            restart_delay: 300,
             // Two peers ignore a notice with a count of 5 or more.
             low_prekeys: 5,
             media_hosts: vec!["127.0.0.1".to_owned()],

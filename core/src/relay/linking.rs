@@ -276,7 +276,10 @@ impl Relay {
         if self.faults.linking(LinkingFault::Without515) {
             return self.close(now, link);
         }
-        self.end(now, link, &Node::new("stream:error").with("code", "515"));
+        let delay = self.config.restart_delay;
+        self.send_later(now, delay, link, Node::new("stream:error").with("code", "515"));
+        let deadline = now.mono.saturating_add(delay).saturating_add(self.config.close_delay);
+        self.set_stage(link, Stage::Ending { deadline });
     }
 
     fn checked(&mut self, link: LinkId, answer: &Node) -> Result<(DeviceId, u32, Companion), String> {

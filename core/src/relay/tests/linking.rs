@@ -201,6 +201,22 @@ fn a_spoiled_mac_is_seen_by_the_companion() {
     assert!(bench.relay.accounts()[0].devices.is_empty());
 }
 
+#[test]
+fn a_client_that_knows_the_server_resumes_in_one_round_trip() {
+    let mut bench = Bench::new();
+    let device = bench.link(None);
+    let first = bench.log_in(&device);
+    let server = bench.wires[&first].server.unwrap();
+    let payload = login(&device).encode_to_vec();
+    let (wire, hello) = Wire::resume(&mut bench.rng, &device.noise, &payload, server);
+    let link = LinkId(77);
+    bench.relay.handle(bench.now, RelayInput::Opened(link));
+    bench.wires.insert(link, wire);
+    bench.received.insert(link, VecDeque::new());
+    bench.feed(link, hello);
+    assert_eq!(bench.take(link)[0].tag, "success");
+}
+
 /// The companion's half of linking by code, up to the finish.
 fn finish_code(bench: &mut Bench, device: &mut Device, typed: &str) -> (LinkId, Node) {
     const CODE: &str = "ABCD1234";

@@ -112,6 +112,7 @@ impl Bench {
         let answer = accept(&mut device, &success, &mut self.rng);
         assert_eq!(device.jid, jid);
         self.answer(link, &success, Some(answer));
+        self.advance(300);
         let end = self.take(link).pop().expect("515");
         assert_eq!((end.tag.as_str(), end.text("code").as_deref()), ("stream:error", Some("515")));
         assert!(self.events.contains(&RelayEvent::Linked(jid)));

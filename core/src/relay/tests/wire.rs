@@ -13,13 +13,18 @@ use crate::crypto::{KeyPair, PublicKey, Rng, Signature};
 
 const XX: &[u8; 32] = b"Noise_XX_25519_AESGCM_SHA256\0\0\0\0";
 
+const IK: &[u8; 32] = b"Noise_IK_25519_AESGCM_SHA256\0\0\0\0";
+
 pub(super) struct Wire {
     received: BytesMut,
+    /// The server's static key, once it is known.
+    pub(super) server: Option<PublicKey>,
     state: State,
 }
 
 enum State {
     Hello(Box<Hello>),
+    Resuming(Box<Hello>),
     Open { write: [u8; 32], read: [u8; 32], sent: u32, received: u32 },
 }
 
@@ -41,7 +46,30 @@ impl Wire {
         let message = HandshakeMessage { client_hello: Some(Box::new(hello)), ..Default::default() };
         let first = [&b"WA\x06\x03"[..], &frame(&message.encode_to_vec())].concat();
         let state = State::Hello(Box::new(Hello { symmetric, ephemeral, noise: noise.clone(), payload, root }));
-        (Self { received: BytesMut::new(), state }, first.into())
+        (Self { received: BytesMut::new(), server: None, state }, first.into())
+    }
+
+    /// Starts an IK handshake with a server known from before; gives the first bytes, routing information in front.
+    pub(super) fn resume(rng: &mut Rng, noise: &KeyPair, payload: &[u8], server: PublicKey) -> (Self, Bytes) {
+        let ephemeral = KeyPair::generate(rng);
+        let mut symmetric = Symmetric::new(*IK);
+        symmetric.mix_hash(server.as_bytes());
+        symmetric.mix_hash(ephemeral.public.as_bytes());
+        symmetric.mix_key(&ephemeral, &server);
+        let sealed_key = symmetric.seal(noise.public.as_bytes());
+        symmetric.mix_key(noise, &server);
+        let sealed = symmetric.seal(payload);
+        let hello = ClientHello {
+            ephemeral: Some(raw(&ephemeral.public)),
+            r#static: Some(sealed_key.into()),
+            payload: Some(sealed.into()),
+            ..Default::default()
+        };
+        let message = HandshakeMessage { client_hello: Some(Box::new(hello)), ..Default::default() };
+        let first = [&b"ED\0\x01\0\0\x02xyWA\x06\x03"[..], &frame(&message.encode_to_vec())].concat();
+        let resuming = Hello { symmetric, ephemeral, noise: noise.clone(), payload: Vec::new(), root: [0; 32] };
+        let state = State::Resuming(Box::new(resuming));
+        (Self { received: BytesMut::new(), server: Some(server), state }, first.into())
     }
 
     pub(super) fn seal(&mut self, node: &Node) -> Bytes {
@@ -64,6 +92,7 @@ impl Wire {
         while let Some(body) = self.next_frame() {
             match &mut self.state {
                 State::Hello(_) => reply = Some(self.finish(&body)),
+                State::Resuming(_) => self.resumed(&body),
                 State::Open { read, received, .. } => {
                     let plain = aes256_gcm_open(read, &nonce(*received), &[], &body).expect("opens");
                     *received += 1;
@@ -85,6 +114,19 @@ impl Wire {
         Some(self.received.split_to(length))
     }
 
+    fn resumed(&mut self, body: &[u8]) {
+        let State::Resuming(own) = &mut self.state else { panic!("not resuming") };
+        let hello = HandshakeMessage::decode(body).unwrap().server_hello.expect("a server hello");
+        assert!(hello.r#static.is_none(), "the server fell back");
+        let theirs = PublicKey::from_slice(&hello.ephemeral.unwrap()).unwrap();
+        own.symmetric.mix_hash(theirs.as_bytes());
+        own.symmetric.mix_key(&own.ephemeral, &theirs);
+        own.symmetric.mix_key(&own.noise, &theirs);
+        own.symmetric.open(&hello.payload.unwrap());
+        let (write, read) = own.symmetric.derive(&[]);
+        self.state = State::Open { write, read, sent: 0, received: 0 };
+    }
+
     fn finish(&mut self, body: &[u8]) -> Bytes {
         let State::Hello(own) = &mut self.state else { panic!("open") };
         let Hello { symmetric, ephemeral, noise, payload, root } = &mut **own;
@@ -102,6 +144,7 @@ impl Wire {
             ClientFinish { r#static: Some(sealed_key.into()), payload: Some(sealed.into()), ..Default::default() };
         let message = HandshakeMessage { client_finish: Some(Box::new(finish)), ..Default::default() };
         let (write, read) = symmetric.derive(&[]);
+        self.server = Some(server);
         self.state = State::Open { write, read, sent: 0, received: 0 };
         frame(&message.encode_to_vec()).into()
     }
