@@ -14,6 +14,8 @@ mod phash;
 mod reporting;
 mod scan;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 pub use classify::{Classification, Edit, EventPart, PollPart, StanzaType};
 pub use contact_token::{TOKEN_BUCKET_SECONDS, cs_token, is_contact_token_due, is_contact_token_valid};
