@@ -6,6 +6,7 @@ mod appstate;
 mod frames;
 mod ids;
 mod jid;
+mod linking;
 mod malformed;
 mod media;
 mod noise;
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
     ids::run(&mut suite);
     frames::run(&mut suite);
     noise::run(&mut suite);
+    linking::run(&mut suite);
     signal::run(&mut suite);
     media::run(&mut suite);
     appstate::run(&mut suite);
