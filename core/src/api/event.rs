@@ -17,7 +17,7 @@ pub struct Envelope {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// Show this text as a QR code. Emitted on a connection of an account that is not linked; each supersedes the one before.
@@ -93,7 +93,7 @@ pub enum Event {
 }
 
 /// A received message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct MessageEvent {
     /// The message's id.
@@ -116,6 +116,56 @@ pub struct MessageEvent {
     pub offline: bool,
     /// The decrypted content: a serialised `Message` of `whatsio_proto::e2e`, wrappers for own devices removed.
     pub content: Bytes,
+}
+
+/// A linking code holds a secret, so it is not shown; addresses show themselves redacted.
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::QrShown { valid_ms, .. } => {
+                f.debug_struct("QrShown").field("valid_ms", valid_ms).finish_non_exhaustive()
+            }
+            Self::Linked { jid, lid, platform } => {
+                f.debug_struct("Linked").field("jid", jid).field("lid", lid).field("platform", platform).finish()
+            }
+            Self::LinkFailed(failure) => f.debug_tuple("LinkFailed").field(failure).finish(),
+            Self::Connected => f.write_str("Connected"),
+            Self::OfflineDrained { count } => f.debug_struct("OfflineDrained").field("count", count).finish(),
+            Self::Disconnected(disconnect) => f.debug_tuple("Disconnected").field(disconnect).finish(),
+            Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
+            Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
+            Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
+            Self::SendFinished(report) => f.debug_tuple("SendFinished").field(report).finish(),
+            Self::OperationFinished { op, result } => {
+                f.debug_struct("OperationFinished").field("op", op).field("result", result).finish()
+            }
+            Self::PresenceChanged { user, presence } => {
+                f.debug_struct("PresenceChanged").field("user", user).field("presence", presence).finish()
+            }
+            Self::ChatStateChanged { chat, user, state } => {
+                let mut shown = f.debug_struct("ChatStateChanged");
+                shown.field("chat", chat).field("user", user).field("state", state).finish()
+            }
+            Self::RecordQuarantined { space } => f.debug_struct("RecordQuarantined").field("space", space).finish(),
+            Self::StanzaRefused { reason } => f.debug_struct("StanzaRefused").field("reason", reason).finish(),
+            Self::Faulted(reason) => f.debug_tuple("Faulted").field(reason).finish(),
+        }
+    }
+}
+
+/// Names and contents stay out of logs.
+impl std::fmt::Debug for MessageEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MessageEvent")
+            .field("id", &self.id)
+            .field("chat", &self.chat)
+            .field("sender", &self.sender)
+            .field("from_me", &self.from_me)
+            .field("timestamp", &self.timestamp)
+            .field("offline", &self.offline)
+            .field("content_bytes", &self.content.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// All known addresses of one peer, without device.
@@ -336,4 +386,31 @@ pub enum FaultReason {
     Fenced,
     /// The store cannot write.
     StoreFailed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Server;
+
+    #[test]
+    fn neither_a_linking_code_nor_names_nor_contents_are_shown() {
+        let shown = Event::QrShown { text: "2@ref,secret".into(), valid_ms: 60_000 };
+        let received = Event::MessageReceived(Box::new(MessageEvent {
+            id: MessageId::new("3EB0"),
+            chat: Jid::new("15551234567", Server::Whatsapp),
+            chat_aliases: Aliases::default(),
+            sender: Jid::new("15551234567", Server::Whatsapp),
+            sender_aliases: Aliases::default(),
+            from_me: false,
+            timestamp: 1,
+            push_name: Some("Ann".into()),
+            offline: false,
+            content: Bytes::from_static(b"plaintext"),
+        }));
+        let text = format!("{shown:?} {received:?}");
+        for hidden in ["secret", "15551234567", "Ann", "plaintext"] {
+            assert!(!text.contains(hidden), "{text}");
+        }
+    }
 }

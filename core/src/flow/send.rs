@@ -12,12 +12,19 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// A send that the caller has handed over.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Accepted {
     pub(crate) op: OpId,
     pub(crate) id: MessageId,
     pub(crate) chat: Jid,
     pub(crate) content: Bytes,
+}
+
+/// Contents stay out of logs.
+impl std::fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Accepted({:?}, {:?}, {} bytes)", self.op, self.id, self.content.len())
+    }
 }
 
 /// Whether `content` is something that can be sent: a message with content, not a wrapper for own devices.

@@ -18,7 +18,7 @@ pub(crate) fn record_id(sequence: u64) -> Vec<u8> {
 }
 
 /// An accepted send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) id: MessageId,
     pub(crate) chat: Jid,
