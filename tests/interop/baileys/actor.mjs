@@ -56,6 +56,8 @@ function connect() {
   })
   socket.ev.on('messages.upsert', ({ messages, type }) => {
     for (const { key, message, pushName, messageStubType, messageStubParameters } of messages) {
+      // Its own sends come back to it as "append"; only what the server delivers counts here.
+      if (key.fromMe && type === 'append') continue
       const context = message?.extendedTextMessage?.contextInfo
       tell({
         is: 'message',
