@@ -48,7 +48,7 @@ pub struct KeyPair {
 pub struct Signature(pub [u8; 64]);
 
 /// A private key prepared for many signatures: saves one of two base-point multiplications per signature.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Signer {
     private: PrivateKey,
     edwards: [u8; 32],
@@ -209,6 +209,24 @@ impl Signer {
     pub fn new(private: &PrivateKey) -> Self {
         let edwards = EdwardsPoint::mul_base_clamped(*private.expose()).compress().to_bytes();
         Self { private: private.clone(), edwards }
+    }
+
+    /// Restores a signer from a record of both parts. With an `edwards` that is not the key's, signatures do not verify.
+    #[must_use]
+    pub const fn from_parts(private: PrivateKey, edwards: [u8; 32]) -> Self {
+        Self { private, edwards }
+    }
+
+    /// The key, for a record.
+    #[must_use]
+    pub const fn private(&self) -> &PrivateKey {
+        &self.private
+    }
+
+    /// The public point in the form that is hashed, for a record.
+    #[must_use]
+    pub const fn edwards(&self) -> &[u8; 32] {
+        &self.edwards
     }
 
     /// Signs the concatenation of `parts`. `random` must be fresh for every signature.

@@ -6,7 +6,7 @@ pub mod secret;
 mod stretch;
 pub mod symmetric;
 
-pub use curve::{CurveError, KeyPair, PrivateKey, PublicKey, Signature};
+pub use curve::{CurveError, KeyPair, PrivateKey, PublicKey, Signature, Signer};
 pub use rng::Rng;
 pub use secret::Secret;
 pub use symmetric::CipherError;

@@ -3,9 +3,9 @@
 
 use super::chain::{ChainKey, MessageSeed};
 use super::group_message::{message_len, put_signed};
-use super::record::{Reader, put_key_pair};
+use super::record::Reader;
 use super::{Distribution, EncryptError, GroupDecryptError, GroupMessage, RecordError};
-use crate::crypto::{KeyPair, PublicKey, Rng, Secret};
+use crate::crypto::{KeyPair, PublicKey, Rng, Secret, Signer};
 
 /// Our own sender key for one group. Wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,7 +13,9 @@ pub struct SenderKey {
     key_id: u32,
     iteration: u32,
     chain_key: ChainKey,
-    signing: KeyPair,
+    /// Keeps the point that every signature hashes: computing it costs as much as the signature.
+    signer: Signer,
+    signing_key: PublicKey,
 }
 
 /// The sender keys one device has given us for one group: at most 5, newest first.
@@ -40,13 +42,14 @@ impl SenderKey {
     pub fn generate(rng: &mut Rng) -> Self {
         // 31 bits and never 0: what every peer can hold and none reads as absent.
         let key_id = rng.below(0x7FFF_FFFF) + 1;
-        Self::from_parts(key_id, rng.bytes(), KeyPair::generate(rng))
+        Self::from_parts(key_id, rng.bytes(), &KeyPair::generate(rng))
     }
 
     /// The key with given parts at iteration 0, for replaying recorded ones.
     #[must_use]
-    pub fn from_parts(key_id: u32, chain_key: [u8; 32], signing: KeyPair) -> Self {
-        Self { key_id, iteration: 0, chain_key: ChainKey::new(chain_key), signing }
+    pub fn from_parts(key_id: u32, chain_key: [u8; 32], signing: &KeyPair) -> Self {
+        let signer = Signer::new(&signing.private);
+        Self { key_id, iteration: 0, chain_key: ChainKey::new(chain_key), signer, signing_key: signing.public }
     }
 
     /// What to send to devices that should be able to read from here on. Take it and encrypt in one step under one
@@ -57,7 +60,7 @@ impl SenderKey {
             key_id: self.key_id,
             iteration: self.iteration,
             chain_key: Secret::new(*self.chain_key.expose()),
-            signing_key: self.signing.public,
+            signing_key: self.signing_key,
         }
     }
 
@@ -76,7 +79,7 @@ impl SenderKey {
         let keys = seed.group_message_keys();
         let mut out = Vec::with_capacity(self.ciphertext_len(plaintext.len()));
         put_signed(self.key_id, self.iteration, &keys, plaintext, &mut out);
-        let signature = self.signing.sign(&[&out], random);
+        let signature = self.signer.sign(&[&out], random);
         out.extend_from_slice(signature.as_bytes());
         self.chain_key = next;
         self.iteration += 1;
@@ -101,7 +104,7 @@ impl SenderKey {
         self.iteration
     }
 
-    /// The record: 105 bytes. Holds private keys.
+    /// The record: 137 bytes. Holds private keys.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(OWN_LEN);
@@ -109,19 +112,20 @@ impl SenderKey {
         out.extend_from_slice(&self.key_id.to_le_bytes());
         out.extend_from_slice(&self.iteration.to_le_bytes());
         out.extend_from_slice(self.chain_key.expose());
-        put_key_pair(&mut out, &self.signing);
+        out.extend_from_slice(self.signer.private().expose());
+        out.extend_from_slice(self.signing_key.as_bytes());
+        out.extend_from_slice(self.signer.edwards());
         out
     }
 
     /// Reads a record of any version written so far.
     pub fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::open(record, OWN_VERSION)?;
-        let key = Self {
-            key_id: reader.u32()?,
-            iteration: reader.u32()?,
-            chain_key: ChainKey::new(reader.array()?),
-            signing: reader.key_pair()?,
-        };
+        let (key_id, iteration) = (reader.u32()?, reader.u32()?);
+        let chain_key = ChainKey::new(reader.array()?);
+        let signing = reader.key_pair()?;
+        let signer = Signer::from_parts(signing.private, reader.array()?);
+        let key = Self { key_id, iteration, chain_key, signer, signing_key: signing.public };
         reader.close().map(|()| key)
     }
 }
@@ -291,7 +295,7 @@ impl std::fmt::Debug for SenderKeyRecord {
 }
 
 const OWN_VERSION: u8 = 1;
-const OWN_LEN: usize = 1 + 4 + 4 + 32 + 64;
+const OWN_LEN: usize = 1 + 4 + 4 + 4 * 32;
 const RECORD_VERSION: u8 = 1;
 const STATE_LEN: usize = 4 + 4 + 32 + 32 + 2;
 const SKIPPED_LEN: usize = 4 + 32;

@@ -105,7 +105,7 @@ fn another_signing_key_under_the_same_number_replaces() {
     let mut rng = rng(2);
     let one = SenderKey::generate(&mut rng);
     let pair = crate::crypto::KeyPair::generate(&mut rng);
-    let mut two = SenderKey::from_parts(one.key_id(), [7; 32], pair);
+    let mut two = SenderKey::from_parts(one.key_id(), [7; 32], &pair);
     let mut record = SenderKeyRecord::default();
     assert!(give(&one, &mut record) && give(&two, &mut record));
     let message = two.encrypt(b"x", &mut rng).unwrap();

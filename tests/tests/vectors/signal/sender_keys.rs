@@ -12,7 +12,7 @@ pub(super) fn replay(entry: &SenderKeyVector) -> Outcome {
     for state in &entry.states {
         let signing = pair(&state.signing_private)?;
         same("signing key", signing.public.as_bytes(), &state.signing_public)?;
-        senders.push(SenderKey::from_parts(state.key_id, array(&state.chain_key)?, signing));
+        senders.push(SenderKey::from_parts(state.key_id, array(&state.chain_key)?, &signing));
     }
     let mut receivers: BTreeMap<&str, SenderKeyRecord> = BTreeMap::new();
     for (at, step) in entry.steps.iter().enumerate() {
