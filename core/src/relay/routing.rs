@@ -31,6 +31,8 @@ struct Letter<'a> {
     to: &'a Jid,
     sender: DeviceId,
     seconds: u64,
+    /// A resend asked for by one device: under the id of the original, but a delivery of its own, to that device.
+    resend: bool,
     stanza: &'a Node,
 }
 
@@ -95,7 +97,6 @@ impl Relay {
 
     fn route(&mut self, now: Now, origin: Origin, id: &str, to: &Jid, stanza: &Node) -> Result<Taken, u16> {
         self.check_sizes(stanza)?;
-        // A resend asked for by one device carries the id of the original and a count; it is a delivery of its own.
         let resend = stanza.children().iter().any(|child| child.is("enc") && child.owned("count").is_some());
         let chat = to.to_string();
         let sender = origin.device.account;
@@ -103,7 +104,7 @@ impl Relay {
         if let Some(seconds) = remembered.filter(|_| !resend) {
             return Ok(Taken { seconds, phash: None, devices: 0 });
         }
-        let letter = Letter { id, to, sender: origin.device, seconds: self.tick_seconds(now), stanza };
+        let letter = Letter { id, to, sender: origin.device, seconds: self.tick_seconds(now), resend, stanza };
         let taken = if to.is_status() {
             self.route_status(now, &letter)
         } else if Namespace::of(to).is_some() {
@@ -142,7 +143,8 @@ impl Relay {
     fn route_user(&mut self, now: Now, letter: &Letter<'_>) -> Result<Taken, u16> {
         let target = self.directory.resolve(letter.to).ok_or(refusal::UNKNOWN)?;
         let own = letter.sender.account;
-        let pairs = pairwise(letter.stanza);
+        // One peer repeats the ciphertext of a resend in a list; the real server does not take both either.
+        let pairs = if letter.resend { Vec::new() } else { pairwise(letter.stanza) };
         let mut parcels: Vec<(DeviceId, Namespace, Vec<&Node>)> = Vec::new();
         for (jid, encs) in &pairs {
             let (Some(device), Some(namespace)) = (self.directory.device(jid), Namespace::of(jid)) else { continue };
