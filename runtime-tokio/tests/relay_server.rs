@@ -78,8 +78,13 @@ async fn control_api_stays_on_its_own_port_when_told_so() {
 async fn control_api_says_what_is_wrong() {
     let relay = relay().await;
     let admin = relay.admin_url();
+    // Well formed, but nobody shows it.
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let code = format!("2@ref,{key},{key},{key},1");
     for (method, path, body, status, code) in [
         ("GET", "/admin/nothing", "", 404, "no_such_path"),
+        ("POST", "/admin/mock-phone/enter-code?account=15550100001", "ABCD-EFGH", 404, "no_code_awaited"),
+        ("POST", "/admin/mock-phone/scan-qr", &code, 410, "expired"),
         ("POST", "/admin/disconnect", "x@y@z", 400, "bad_address"),
         ("POST", "/admin/disconnect", "15550100001:1@s.whatsapp.net", 404, "not_connected"),
         ("POST", "/admin/remove-device", "15550100001:1@s.whatsapp.net", 404, "no_such_device"),

@@ -1,7 +1,7 @@
 //! The control API over HTTP: plays the phone, shows accounts, cuts connections.
 //!
 //! `POST /admin/mock-phone/scan-qr` takes the QR text as the body, as other projects' test suites send it, and answers
-//! only after the relay has accepted the scan. Errors are JSON: `{"error":{"code":"…","message":"…"}}`.
+//! only after the relay has accepted the scan; `enter-code` beside it types a pairing code. Errors are JSON: `{"error":{"code":"…","message":"…"}}`.
 
 use super::brain::{RelayHandle, RelayStopped};
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use whatsio_core::relay::{AccountSummary, ScanError};
+use whatsio_core::relay::{AccountSummary, Relay, ScanError};
 use whatsio_core::types::Jid;
 
 #[derive(Clone)]
@@ -23,6 +23,7 @@ struct Control {
 pub(super) fn router(relay: RelayHandle, root_key: [u8; 32]) -> Router {
     Router::new()
         .route("/admin/mock-phone/scan-qr", post(scan_qr))
+        .route("/admin/mock-phone/enter-code", post(enter_code))
         .route("/admin/accounts", get(accounts))
         .route("/admin/disconnect", post(disconnect))
         .route("/admin/remove-device", post(remove_device))
@@ -53,6 +54,22 @@ async fn scan_qr(
 ) -> Result<Json<Linked>, ApiError> {
     let jid = control.relay.scan_qr(query.account.as_deref(), text.trim()).await??;
     Ok(Json(Linked { jid: jid.to_string() }))
+}
+
+#[derive(Deserialize)]
+struct CodeQuery {
+    account: String,
+}
+
+/// The body is the code that the companion shows; the dash and the case do not matter.
+async fn enter_code(
+    State(control): State<Control>,
+    Query(query): Query<CodeQuery>,
+    code: String,
+) -> Result<Json<Done>, ApiError> {
+    let entered = move |relay: &mut Relay, now| relay.enter_code(now, &query.account, code.trim());
+    control.relay.with(entered).await??;
+    Ok(Json(Done { done: true }))
 }
 
 #[derive(Serialize)]
@@ -123,7 +140,7 @@ fn parse_jid(text: &str) -> Result<Jid, ApiError> {
 /// Everything the control API can answer beside success.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    #[error("the scan leads nowhere: {0}")]
+    #[error("the phone cannot link: {0}")]
     Scan(#[from] ScanError),
     #[error("the body must be the address of a device, such as 15550100001:1@s.whatsapp.net")]
     BadAddress,
@@ -146,6 +163,7 @@ impl ApiError {
             Self::Scan(ScanError::KeyMismatch) => (StatusCode::CONFLICT, "key_mismatch"),
             Self::Scan(ScanError::TooManyCompanions) => (StatusCode::CONFLICT, "too_many_companions"),
             Self::Scan(ScanError::TooManyAccounts) => (StatusCode::CONFLICT, "too_many_accounts"),
+            Self::Scan(ScanError::NoCodeAwaited) => (StatusCode::NOT_FOUND, "no_code_awaited"),
             Self::Scan(_) => (StatusCode::CONFLICT, "scan_refused"),
             Self::BadAddress => (StatusCode::BAD_REQUEST, "bad_address"),
             Self::NotConnected => (StatusCode::NOT_FOUND, "not_connected"),
