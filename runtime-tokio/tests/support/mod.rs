@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 pub(crate) mod http;
+pub(crate) mod peer;
 pub(crate) mod proxies;

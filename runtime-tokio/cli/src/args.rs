@@ -1,0 +1,236 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Talk WhatsApp's multi-device protocol from the command line, against the real service or a relay of your own.
+#[derive(Debug, Parser)]
+#[command(name = "whatsio", version, after_help = EXIT_STATUS, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command that acts for an account.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Account and connection")]
+pub(crate) struct Global {
+    /// Database that keeps accounts; made when it does not exist.
+    #[arg(long, global = true, env = "WHATSIO_STORE", default_value = "whatsio.db", value_name = "FILE",
+          value_hint = ValueHint::FilePath)]
+    pub(crate) store: PathBuf,
+    /// Which account in the database.
+    #[arg(long, global = true, env = "WHATSIO_ACCOUNT", default_value = "default", value_name = "NAME")]
+    pub(crate) account: String,
+    /// Talk to a relay instead of the real service: its WebSocket URL.
+    #[arg(long, global = true, env = "WHATSIO_RELAY", value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) relay: Option<String>,
+    /// Root key of the relay, 64 hex digits. Asked from the relay itself when it is on this machine without TLS.
+    #[arg(long, global = true, env = "WHATSIO_ROOT_KEY", value_name = "HEX")]
+    pub(crate) root_key: Option<String>,
+    /// Also trust the certificates in this PEM file, for example a relay's own.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trust: Option<PathBuf>,
+    /// Connect through a proxy: http://, https:// or socks5://, with user:password@ if needed.
+    #[arg(long, global = true, env = "WHATSIO_PROXY", hide_env_values = true, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// Say more about what happens inside; repeat for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole thing at work on this machine, in a few seconds.
+    ///
+    /// Starts a relay on a loopback port, links two accounts on three devices by QR code, sends messages both ways, takes
+    /// a receiver offline and back, cuts connections in the middle of a send and restarts a device from its database; then
+    /// counts what was sent, delivered, lost and doubled.
+    #[command(after_help = DEMO_HELP)]
+    Demo(DemoArgs),
+    /// Run a relay: the server's half of the protocol, for tests and for trying things out.
+    #[command(after_help = RELAY_HELP)]
+    Relay(RelayArgs),
+    /// Link this device to a phone by showing a QR code.
+    #[command(after_help = LINK_HELP)]
+    Link(LinkArgs),
+    /// Send a text message and wait until the server has it.
+    #[command(after_help = SEND_HELP)]
+    Send(SendArgs),
+    /// Print what happens to the account: messages, receipts, presence.
+    #[command(after_help = WATCH_HELP)]
+    Watch(WatchArgs),
+    /// Show binary stanzas as readable trees, personal data hidden.
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Messages sent in each direction.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=5000))]
+    pub(crate) messages: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RelayArgs {
+    /// Where to listen for WebSockets.
+    #[arg(long, default_value = "127.0.0.1:5280", value_name = "ADDRESS")]
+    pub(crate) ws: SocketAddr,
+    /// Where to listen for WebSockets over TLS, with a certificate made at start.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) wss: Option<SocketAddr>,
+    /// Where to serve the control API. It asks nobody for a password: keep it on loopback.
+    #[arg(long, default_value = "127.0.0.1:5281", value_name = "ADDRESS")]
+    pub(crate) admin: SocketAddr,
+    /// Write the TLS certificate to this file, for clients to trust.
+    #[arg(long, value_name = "FILE", requires = "wss", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LinkArgs {
+    /// Let the relay's phone scan the code at once, instead of showing it. Needs --relay.
+    #[arg(long)]
+    pub(crate) scan: bool,
+    /// With --scan: link to the account of this number (digits), not to a new one.
+    #[arg(long, requires = "scan", value_name = "DIGITS")]
+    pub(crate) phone: Option<String>,
+    /// Print the text of the code, without drawing it.
+    #[arg(long, conflicts_with = "scan")]
+    pub(crate) text: bool,
+    /// Give up after this many seconds.
+    #[arg(long, default_value = "180", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SendArgs {
+    /// To whom: a phone number with country code, or a full address such as 1203630@g.us.
+    pub(crate) to: String,
+    /// What to say; read from standard input when it is left out or is a dash.
+    pub(crate) text: Option<String>,
+    /// Give up after this many seconds. The message stays queued and goes out on the next connection.
+    #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WatchArgs {
+    /// Print one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after this many events.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// End after this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Leave events unhandled, so that the next start shows them again.
+    #[arg(long)]
+    pub(crate) peek: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// Frames as hex digits, or files: text with one frame in hex per line, JSON with "hex" members, or raw bytes of one
+    /// frame. A dash reads standard input.
+    #[arg(required = true, value_name = "FRAME|FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) inputs: Vec<String>,
+    /// Show contents, names and whole addresses.
+    #[arg(long)]
+    pub(crate) show_content: bool,
+    /// Read the frames as a server does; matters for addresses of third-party services only.
+    #[arg(long)]
+    pub(crate) server: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell.
+    pub(crate) shell: Shell,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds, more than 0 and at most 86400".into()),
+    }
+}
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  done
+  1  something went wrong; the message on standard error says what to do
+  2  the command line is not understood
+  3  the account is not linked to a phone, or no longer
+  4  time ran out
+  5  the server refused
+  6  the demo lost or doubled a message
+
+Set NO_COLOR to switch colours off.";
+
+const DEMO_HELP: &str = "\
+Examples:
+  whatsio demo
+  whatsio demo --messages 500
+
+Exit status 6 means that a message was lost or doubled.";
+
+const RELAY_HELP: &str = "\
+Examples:
+  whatsio relay
+  whatsio relay --ws 127.0.0.1:9000 --wss 127.0.0.1:9443 --certificate relay.pem
+  curl -d 'TEXT OF A QR CODE' http://127.0.0.1:5281/admin/mock-phone/scan-qr
+  curl http://127.0.0.1:5281/admin/accounts
+
+The first lines on standard output are `ws URL`, `wss URL` (if any), `admin URL` and `root-key HEX`.
+The relay forgets everything when it ends.";
+
+const LINK_HELP: &str = "\
+Examples:
+  whatsio link                                    scan the code with a phone
+  whatsio --account work link                     a second account in the same database
+  whatsio --relay ws://127.0.0.1:5280 link --scan link to a relay's own phone
+
+Prints the address of the linked device on standard output.";
+
+const SEND_HELP: &str = "\
+Examples:
+  whatsio send 4915112345678 'See you at eight.'
+  echo 'Backup done.' | whatsio send 4915112345678
+  whatsio send 120363012345678901@g.us 'Hello, group.'
+
+Prints the message's id on standard output. Received messages stay in the database for `whatsio watch`.";
+
+const WATCH_HELP: &str = "\
+Examples:
+  whatsio watch
+  whatsio watch --json | jq 'select(.type == \"message\") | .text'
+  whatsio watch --count 1 --timeout 30
+
+Every event is printed once; what was not printed before the command ended is shown by the next one.";
+
+const INSPECT_HELP: &str = "\
+Examples:
+  whatsio inspect 00f8033f6ce3
+  whatsio inspect --show-content frames.txt vectors.json
+  cat frame.bin | whatsio inspect -
+
+A frame is the flag byte and the node, after decryption. Exit status 1 if any frame does not decode.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  whatsio completions bash > ~/.local/share/bash-completion/completions/whatsio
+  whatsio completions zsh > ~/.zfunc/_whatsio";

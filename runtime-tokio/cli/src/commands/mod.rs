@@ -1,0 +1,9 @@
+//! One file per command.
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod inspect;
+pub(crate) mod link;
+pub(crate) mod relay;
+pub(crate) mod send;
+pub(crate) mod watch;

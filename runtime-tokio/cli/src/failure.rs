@@ -1,0 +1,110 @@
+//! Everything a command can fail with, its exit status, and what to do next.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use whatsio::relay::BindError;
+use whatsio::{OperationError, SendError, StartError, Stopped};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("cannot open the database {path}: {source}")]
+    Store { path: PathBuf, source: whatsio_store::OpenError },
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error("{0:?} is no chat: {1}")]
+    BadChat(String, String),
+    #[error("the root key must be 64 hex digits")]
+    BadRootKey,
+    #[error("the relay's root key is not known: {0}")]
+    NoRootKey(String),
+    #[error("the relay's phone did not scan the code: {0}")]
+    Scan(String),
+    #[error("this account is not linked to a phone")]
+    NotLinked,
+    #[error("linking failed: {0}")]
+    LinkFailed(&'static str),
+    #[error("the server ended the connection for good: {0}")]
+    Ended(&'static str),
+    #[error("nothing within {0:?}: {1}")]
+    TimedOut(Duration, &'static str),
+    #[error("the server refused the message with code {0}")]
+    Refused(u32),
+    #[error(transparent)]
+    Send(SendError),
+    #[error(transparent)]
+    Operation(OperationError),
+    #[error("the client has ended: {0}")]
+    Stopped(#[from] Stopped),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// The documented exit status.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::BadChat(..) | Self::BadRootKey => 2,
+            Self::NotLinked | Self::Ended("logged-out") => 3,
+            Self::TimedOut(..) => 4,
+            Self::Refused(_) | Self::LinkFailed(_) | Self::Ended(_) => 5,
+            _ => 1,
+        })
+    }
+
+    /// What the user can do.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotLinked => "run `whatsio link` first, with the same --store and --account",
+            Self::Ended("logged-out") => "the phone has unlinked this device: use another --account and link again",
+            Self::Ended("outdated") => "the announced version is too old: update whatsio",
+            Self::Ended("replaced") | Self::Stopped(Stopped::Fenced) => {
+                "another process uses this account: end it first"
+            }
+            Self::Usage(_) => "see --help",
+            Self::Store { .. } => "check the path and its permissions, or choose another with --store",
+            Self::NoRootKey(_) => "the relay prints it when it starts: pass it with --root-key",
+            Self::BadRootKey => "copy the hex digits behind `root-key` from the relay's output",
+            Self::BadChat(..) => "use a phone number with country code, or an address such as 1203630@g.us",
+            Self::TimedOut(_, "sending") => "the message stays queued; it goes out with the next `send` or `watch`",
+            Self::TimedOut(..) => "check the network, or allow more time with --timeout; -v shows what happens",
+            Self::Start(StartError::Proxy(_)) => "a proxy looks like http://user:password@host:3128",
+            Self::Start(StartError::Trust(_)) => "--trust wants a file with -----BEGIN CERTIFICATE-----",
+            Self::Start(StartError::Restore(_)) => "restore the database from a backup, or link under a new --account",
+            Self::Bind(BindError::Listen { .. }) => {
+                "another program has that port: choose another, or 0 for any free one"
+            }
+            Self::Scan(_) => "see the relay's /admin/accounts; a code is good for 160 seconds",
+            _ => return None,
+        })
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NotLinked => Self::NotLinked,
+            SendError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Send(other),
+        }
+    }
+}
+
+impl From<OperationError> for Failure {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::NotLinked => Self::NotLinked,
+            OperationError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Operation(other),
+        }
+    }
+}

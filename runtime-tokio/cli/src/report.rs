@@ -1,0 +1,225 @@
+//! Events as JSON objects and as lines for people.
+
+use crate::style::Style;
+use serde_json::{Value, json};
+use whatsio::api::{
+    Aliases, ChatState, DeviceOutcome, Event, EventId, MessageId, OpResult, Presence, ReceiptKind, Recommendation,
+    SendReport,
+};
+use whatsio::{Jid, content};
+
+/// One event as one JSON object. `type` says which; the other members are flat and never renamed.
+pub(crate) fn json(id: EventId, event: &Event) -> Value {
+    let mut object = body(event);
+    if let Some(members) = object.as_object_mut() {
+        members.insert("event".into(), json!(id.0));
+    }
+    object
+}
+
+/// The report of a send.
+pub(crate) fn send_finished(report: &SendReport) -> Value {
+    let devices: Vec<Value> = report
+        .devices
+        .iter()
+        .map(|(device, outcome)| json!({ "device": device.to_string(), "outcome": outcome_word(*outcome) }))
+        .collect();
+    json!({
+        "type": "send_finished",
+        "id": report.id.as_str(),
+        "chat": report.chat.to_string(),
+        "sent": report.is_sent(),
+        "timestamp": report.timestamp,
+        "refused": report.refused,
+        "devices": devices,
+    })
+}
+
+fn body(event: &Event) -> Value {
+    match event {
+        Event::QrShown { text, valid_ms } => json!({ "type": "qr", "text": text, "valid_ms": valid_ms }),
+        Event::Linked { jid, lid, platform } => json!({
+            "type": "linked",
+            "jid": jid.to_string(),
+            "lid": text(lid.as_ref()),
+            "platform": platform,
+        }),
+        Event::LinkFailed(failure) => json!({ "type": "link_failed", "reason": failure.reason }),
+        Event::Connected => json!({ "type": "connected" }),
+        Event::OfflineDrained { count } => json!({ "type": "offline_drained", "count": count }),
+        Event::Disconnected(disconnect) => json!({
+            "type": "disconnected",
+            "reason": disconnect.reason,
+            "code": disconnect.code,
+            "next": match disconnect.recommendation {
+                Recommendation::WaitUntil(_) => "reconnects",
+                Recommendation::Stop => "stops",
+                Recommendation::LinkAgain => "link_again",
+                Recommendation::UpdateProfile => "update",
+                _ => "unknown",
+            },
+        }),
+        Event::MessageReceived(message) => json!({
+            "type": "message",
+            "id": message.id.as_str(),
+            "chat": message.chat.to_string(),
+            "chat_pn": text(message.chat_aliases.pn.as_ref()),
+            "chat_lid": text(message.chat_aliases.lid.as_ref()),
+            "sender": message.sender.to_string(),
+            "sender_pn": text(message.sender_aliases.pn.as_ref()),
+            "sender_lid": text(message.sender_aliases.lid.as_ref()),
+            "from_me": message.from_me,
+            "timestamp": message.timestamp,
+            "push_name": message.push_name,
+            "offline": message.offline,
+            "text": content::text_of(&message.content),
+            "content": hex::encode(&message.content),
+        }),
+        Event::MessageUndecryptable(message) => json!({
+            "type": "undecryptable",
+            "id": message.id.as_str(),
+            "chat": message.chat.to_string(),
+            "sender": message.sender.to_string(),
+            "timestamp": message.timestamp,
+            "reason": format!("{:?}", message.reason),
+        }),
+        Event::ReceiptReceived(receipt) => json!({
+            "type": "receipt",
+            "kind": receipt_word(&receipt.kind),
+            "chat": receipt.chat.to_string(),
+            "sender": receipt.sender.to_string(),
+            "sender_pn": text(receipt.sender_aliases.pn.as_ref()),
+            "sender_lid": text(receipt.sender_aliases.lid.as_ref()),
+            "ids": receipt.ids.iter().map(MessageId::as_str).collect::<Vec<_>>(),
+            "timestamp": receipt.timestamp,
+        }),
+        Event::SendFinished(report) => send_finished(report),
+        Event::OperationFinished { op, result } => {
+            let (word, code) = match result {
+                OpResult::Done => ("done", None),
+                OpResult::Refused(code) => ("refused", Some(*code)),
+                _ => ("lost", None),
+            };
+            json!({ "type": "operation_finished", "op": op.0, "result": word, "code": code })
+        }
+        Event::PresenceChanged { user, presence } => {
+            let (available, last_seen) = match presence {
+                Presence::Available => (true, None),
+                Presence::Unavailable { last_seen } => (false, *last_seen),
+                _ => (false, None),
+            };
+            json!({ "type": "presence", "user": user.to_string(), "available": available, "last_seen": last_seen })
+        }
+        Event::ChatStateChanged { chat, user, state } => json!({
+            "type": "chat_state",
+            "chat": chat.to_string(),
+            "user": user.to_string(),
+            "state": state_word(*state),
+        }),
+        Event::RecordQuarantined { space } => {
+            json!({ "type": "record_quarantined", "space": format!("{space:?}") })
+        }
+        Event::StanzaRefused { reason } => json!({ "type": "stanza_refused", "reason": reason }),
+        Event::Faulted(reason) => json!({ "type": "faulted", "reason": format!("{reason:?}") }),
+        _ => json!({ "type": "unknown" }),
+    }
+}
+
+/// One event as a line for people; `None` for what only programs want to know.
+pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
+    Some(match event {
+        Event::Connected => style.good("connected").to_string(),
+        Event::OfflineDrained { count: 0 } | Event::OperationFinished { .. } | Event::QrShown { .. } => return None,
+        Event::OfflineDrained { count } => format!("{count} stanzas had waited"),
+        Event::Disconnected(disconnect) => style.bad(format!("disconnected: {}", disconnect.reason)).to_string(),
+        Event::MessageReceived(message) => {
+            let name = message.push_name.as_deref().unwrap_or("");
+            let sender = known_as(&message.sender, &message.sender_aliases);
+            let from = if message.from_me { "me".to_owned() } else { format!("{sender} {name}") };
+            let text = content::text_of(&message.content).unwrap_or_else(|| "(no text)".into());
+            let chat = known_as(&message.chat, &message.chat_aliases);
+            format!("{chat} {}: {}", style.name(from.trim_end()), printable(&text))
+        }
+        Event::MessageUndecryptable(message) => {
+            format!("{} a message that cannot be read ({:?})", message.chat, message.reason)
+        }
+        Event::ReceiptReceived(receipt) => {
+            let ids: Vec<&str> = receipt.ids.iter().map(MessageId::as_str).collect();
+            let what = format!("{} {}", receipt_word(&receipt.kind), ids.join(" "));
+            let sender = known_as(&receipt.sender, &receipt.sender_aliases);
+            format!("{} {} by {sender}", receipt.chat, style.dim(what))
+        }
+        Event::SendFinished(report) => match report.refused {
+            Some(code) => style.bad(format!("{} not sent: code {code}", report.id)).to_string(),
+            None => format!("{} sent to {} devices", report.id, report.devices.len()),
+        },
+        Event::PresenceChanged { user, presence: Presence::Available } => format!("{user} is online"),
+        Event::PresenceChanged { user, .. } => format!("{user} went offline"),
+        Event::ChatStateChanged { chat, user, state } => format!("{chat} {user} is {}", state_word(*state)),
+        other => body(other).to_string(),
+    })
+}
+
+/// Text of strangers must not move the cursor or change colours.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+        .collect::<String>()
+        .replace('\n', "\n    ")
+}
+
+/// People know each other by phone number.
+fn known_as(address: &Jid, aliases: &Aliases) -> Jid {
+    aliases.pn.clone().map_or_else(|| address.clone(), |pn| pn.with_device(address.device()))
+}
+
+fn text(address: Option<&Jid>) -> Option<String> {
+    address.map(ToString::to_string)
+}
+
+fn receipt_word(kind: &ReceiptKind) -> &str {
+    match kind {
+        ReceiptKind::Delivered => "delivered",
+        ReceiptKind::Read => "read",
+        ReceiptKind::ReadSelf => "read-self",
+        ReceiptKind::Played => "played",
+        ReceiptKind::Retry => "retry",
+        ReceiptKind::Other(word) => word,
+        _ => "other",
+    }
+}
+
+const fn outcome_word(outcome: DeviceOutcome) -> &'static str {
+    match outcome {
+        DeviceOutcome::Sent => "sent",
+        DeviceOutcome::NoSession => "no_session",
+        DeviceOutcome::BundleRefused => "bundle_refused",
+        DeviceOutcome::Gone => "gone",
+        _ => "unknown",
+    }
+}
+
+const fn state_word(state: ChatState) -> &'static str {
+    match state {
+        ChatState::Composing => "typing",
+        ChatState::Recording => "recording",
+        ChatState::Paused => "paused",
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_strangers_are_made_harmless() {
+        assert_eq!(printable("a\x1b[2Jb\nc\u{9b}d"), "a\u{fffd}[2Jb\n    c\u{fffd}d");
+    }
+
+    #[test]
+    fn json_names_the_event_and_its_type() {
+        let value = json(EventId(7), &Event::OfflineDrained { count: 3 });
+        assert_eq!(value, json!({ "event": 7, "type": "offline_drained", "count": 3 }));
+    }
+}

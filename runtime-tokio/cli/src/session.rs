@@ -1,0 +1,93 @@
+//! From the global options to a running client.
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::http;
+use std::path::Path;
+use whatsio::{Client, ClientBuilder, Events};
+use whatsio_store::SqliteStore;
+
+/// Opens the database and starts the account's client, still offline: whether it is linked decides what comes next.
+pub(crate) async fn start(global: &Global) -> Result<(Client, Events), Failure> {
+    Ok(builder(global).await?.offline().start().await?)
+}
+
+/// As [`start`], for commands that need a linked account; connects.
+pub(crate) async fn start_linked(global: &Global) -> Result<(Client, Events), Failure> {
+    let (client, events) = start(global).await?;
+    if client.identity().await?.is_none() {
+        client.shutdown().await;
+        return Err(Failure::NotLinked);
+    }
+    client.connect().await?;
+    Ok((client, events))
+}
+
+async fn builder(global: &Global) -> Result<ClientBuilder, Failure> {
+    let store =
+        SqliteStore::open(&global.store).map_err(|source| Failure::Store { path: global.store.clone(), source })?;
+    let mut builder = Client::builder().store(store).account(global.account.as_str());
+    if let Some(url) = &global.relay {
+        builder = builder.relay(url, root_key(global, url).await?);
+    }
+    if global.relay.is_none() && global.root_key.is_some() {
+        return Err(Failure::Usage("--root-key goes with --relay: the real service has its own"));
+    }
+    if let Some(path) = &global.trust {
+        builder = builder.trust_pem(read(path)?);
+    }
+    if let Some(url) = &global.proxy {
+        builder = builder.proxy(url);
+    }
+    Ok(builder)
+}
+
+/// The `host:port` of a relay's URL, where its control API answers too when the relay is on loopback.
+pub(crate) fn control_authority(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("ws://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    matches!(host, "localhost" | "[::1]").then_some(authority).or_else(|| {
+        let address: std::net::Ipv4Addr = host.parse().ok()?;
+        address.is_loopback().then_some(authority)
+    })
+}
+
+async fn root_key(global: &Global, url: &str) -> Result<[u8; 32], Failure> {
+    if let Some(text) = &global.root_key {
+        return decode_key(text).ok_or(Failure::BadRootKey);
+    }
+    // Asking the relay itself proves nothing about who answers, so it is only done where nobody can sit in between.
+    let authority = control_authority(url)
+        .ok_or_else(|| Failure::NoRootKey("only a ws:// relay on this machine is asked for it".into()))?;
+    let answer = http::request("GET", authority, "/admin/root-key", "").await.map_err(Failure::NoRootKey)?;
+    match decode_key(answer.body.trim()) {
+        Some(key) if answer.status == 200 => Ok(key),
+        _ => Err(Failure::NoRootKey(format!("{authority} answered with status {}", answer.status))),
+    }
+}
+
+fn decode_key(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    hex::decode_to_slice(text, &mut key).ok()?;
+    Some(key)
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|source| Failure::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_relay_on_this_machine_is_asked_for_its_key() {
+        assert_eq!(control_authority("ws://127.0.0.1:5280/ws/chat"), Some("127.0.0.1:5280"));
+        assert_eq!(control_authority("ws://localhost:1"), Some("localhost:1"));
+        assert_eq!(control_authority("ws://[::1]:1/x"), Some("[::1]:1"));
+        for url in ["wss://127.0.0.1:1", "ws://10.0.0.1:1", "ws://localhost.example:1", "http://127.0.0.1:1"] {
+            assert_eq!(control_authority(url), None, "{url}");
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! The one task of an account: waits for the next thing to happen, feeds it to the core, carries out what comes back.
+//!
+//! It decides nothing about the protocol. Its own business: to pass back-pressure on, to answer waiting futures, and to
+//! restore the core from the store after the store has failed.
+
+use super::connection::{Connection, ConnectionEvent};
+use super::error::{OperationError, SendError, Stopped};
+use super::seen::{Emission, Seen};
+use crate::clock::{Clock, fresh_seed};
+use crate::storage::Storage;
+use crate::transport::Transport;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use whatsio_core::api::{
+    Commit, CommitError, CommitId, Config, Envelope, Event, EventId, FaultReason, Input, LoadId, LoadRequest,
+    MessageId, Misuse, OpId, OpResult, Output, Recommendation, Record, SendReport,
+};
+use whatsio_core::client::Client as Core;
+use whatsio_core::types::{Jid, Now};
+use whatsio_store::{AccountId, LoadError};
+
+type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+type Question = Box<dyn FnOnce(&mut Core, Now) + Send>;
+type Verb = Box<dyn FnOnce(&mut Core, Now) -> Result<OpId, Misuse> + Send>;
+
+/// What the handle asks of the task.
+pub(crate) enum Command {
+    Send {
+        chat: Jid,
+        content: Bytes,
+        id: Option<MessageId>,
+        accepted: Reply<MessageId, SendError>,
+        report: Reply<SendReport, SendError>,
+    },
+    Operate(Verb, Reply<(), OperationError>),
+    Ask(Question),
+    Connect(Reply<(), OperationError>),
+    Disconnect(Reply<(), OperationError>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Everything a task is made of, before its core exists.
+pub(crate) struct Parts {
+    pub(crate) account: AccountId,
+    pub(crate) config: Config,
+    pub(crate) storage: Storage,
+    pub(crate) transport: Transport,
+    pub(crate) clock: Clock,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) handled: mpsc::UnboundedReceiver<EventId>,
+    pub(crate) events: mpsc::Sender<Envelope>,
+    pub(crate) stopped: watch::Sender<Option<Stopped>>,
+}
+
+pub(crate) struct Driver {
+    parts: Parts,
+    core: Core,
+    connection: Connection,
+    /// Which core the store's answers are for; a restored one must not get its predecessor's.
+    generation: u64,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    answer_to: mpsc::UnboundedSender<Answer>,
+    commits_in_flight: usize,
+    backlog: VecDeque<Envelope>,
+    seen: Seen,
+    sends: BTreeMap<MessageId, Reply<SendReport, SendError>>,
+    operations: BTreeMap<OpId, Reply<(), OperationError>>,
+    postponed: Vec<Command>,
+    wanted: bool,
+    fault: Option<FaultReason>,
+    handles_gone: bool,
+    held_up: bool,
+}
+
+/// The store's answer to a load or a commit of the core of one generation.
+struct Answer {
+    generation: u64,
+    result: StoreResult,
+}
+
+enum StoreResult {
+    Loaded(LoadId, Result<Vec<Option<Record>>, LoadError>),
+    Committed(CommitId, Result<(), CommitError>),
+}
+
+/// What the task woke up for.
+enum Wake {
+    Store(Answer),
+    Handled(EventId),
+    Connection(ConnectionEvent),
+    Command(Command),
+    HandlesGone,
+    EventTaken,
+    Deadline,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts, core: Core, wanted: bool) -> Self {
+        let (answer_to, answers) = mpsc::unbounded_channel();
+        let seen = Seen::new(parts.config.limits.inbox_events);
+        Self {
+            parts,
+            core,
+            connection: Connection::Down,
+            generation: 0,
+            answers,
+            answer_to,
+            commits_in_flight: 0,
+            backlog: VecDeque::new(),
+            seen,
+            sends: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            postponed: Vec::new(),
+            wanted,
+            fault: None,
+            handles_gone: false,
+            held_up: false,
+        }
+    }
+
+    /// Runs until the client is shut down, fenced, or can no longer be restored.
+    pub(crate) async fn run(mut self) {
+        let end = self.run_to_the_end().await;
+        // Before the event channel closes, so that whoever sees the stream end can ask why.
+        self.parts.stopped.send_replace(Some(end));
+        self.parts.commands.close();
+        while self.parts.commands.try_recv().is_ok() {}
+        self.give_up_waiting(end);
+        if end != Stopped::Shutdown {
+            self.deliver_backlog().await;
+        }
+    }
+
+    async fn run_to_the_end(&mut self) -> Stopped {
+        self.connect_if_wanted();
+        self.drain();
+        loop {
+            match self.fault.take() {
+                None => {}
+                Some(FaultReason::StoreFailed) => {
+                    if let Err(end) = self.restore().await {
+                        return end;
+                    }
+                    continue;
+                }
+                Some(_) => return Stopped::Fenced,
+            }
+            match self.wait().await {
+                Wake::Command(Command::Shutdown(done)) => {
+                    self.wind_down().await;
+                    let _ = done.send(());
+                    return Stopped::Shutdown;
+                }
+                Wake::HandlesGone if self.parts.events.is_closed() => {
+                    self.wind_down().await;
+                    return Stopped::Shutdown;
+                }
+                wake => self.react(wake),
+            }
+            self.drain();
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let deadline = self.core.next_deadline().map(|mono| self.parts.clock.instant(mono));
+        let read = self.core.wants_frames() && self.has_room() && !self.connection.is_congested();
+        let take_commands = !self.handles_gone && !self.connection.is_congested();
+        tokio::select! {
+            Some(answer) = self.answers.recv() => Wake::Store(answer),
+            Some(id) = self.parts.handled.recv() => Wake::Handled(id),
+            permit = self.parts.events.reserve(), if !self.backlog.is_empty() => {
+                match (permit, self.backlog.pop_front()) {
+                    (Ok(permit), Some(envelope)) => permit.send(envelope),
+                    // Nobody listens any more: durable events stay in the store, the others are nobody's.
+                    _ => self.backlog.clear(),
+                }
+                Wake::EventTaken
+            }
+            event = self.connection.turn(read) => Wake::Connection(event),
+            command = self.parts.commands.recv(), if take_commands => {
+                command.map_or(Wake::HandlesGone, Wake::Command)
+            }
+            () = self.parts.events.closed(), if self.handles_gone => Wake::HandlesGone,
+            () = until(deadline) => Wake::Deadline,
+        }
+    }
+
+    /// Whether the application keeps up. Durable events are limited by the core's inbox, so this stops the others.
+    fn has_room(&mut self) -> bool {
+        let room = self.backlog.len() < self.parts.config.limits.inbox_events.saturating_add(BACKLOG);
+        if !room && !self.held_up {
+            tracing::warn!("the application does not take its events; nothing more is received until it does");
+        }
+        self.held_up = !room;
+        room
+    }
+
+    fn react(&mut self, wake: Wake) {
+        match wake {
+            Wake::Store(answer) => self.take_answer(answer),
+            Wake::Handled(id) => self.take_handled(id),
+            Wake::Connection(ConnectionEvent::Opened) => self.feed(Input::Opened),
+            Wake::Connection(ConnectionEvent::Frame(frame)) => self.feed(Input::Frame(frame)),
+            Wake::Connection(ConnectionEvent::Closed(reason)) => self.feed(Input::Closed(reason)),
+            // Waking up was the point: there is room again.
+            Wake::Connection(ConnectionEvent::Flushed) | Wake::EventTaken => {}
+            Wake::Command(command) => self.obey(command),
+            Wake::HandlesGone => self.handles_gone = true,
+            Wake::Deadline => self.feed(Input::Tick),
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        if let Err(misuse) = self.core.handle(self.parts.clock.now(), input) {
+            tracing::debug!(%misuse, "the core refused an input");
+        }
+    }
+
+    fn take_answer(&mut self, answer: Answer) {
+        let current = answer.generation == self.generation;
+        match answer.result {
+            StoreResult::Loaded(id, Ok(records)) if current => self.feed(Input::Loaded(id, records)),
+            StoreResult::Loaded(id, Err(error)) if current => {
+                tracing::warn!(%error, "a load failed");
+                self.feed(Input::LoadFailed(id));
+            }
+            StoreResult::Loaded(..) => {}
+            StoreResult::Committed(id, result) => {
+                self.commits_in_flight = self.commits_in_flight.saturating_sub(1);
+                if !current {
+                    return;
+                }
+                self.feed(match result {
+                    Ok(()) => Input::Committed(id),
+                    Err(error) => Input::CommitFailed(id, error),
+                });
+            }
+        }
+    }
+
+    fn take_handled(&mut self, id: EventId) {
+        self.seen.handled(id);
+        self.feed(Input::Handled(id));
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.parts.clock.now();
+        match command {
+            Command::Send { chat, content, id, accepted, report } => {
+                match self.core.send_message(now, &chat, content, id) {
+                    Ok((_, id)) => {
+                        self.sends.insert(id.clone(), report);
+                        // The caller may have gone; the send stands.
+                        let _ = accepted.send(Ok(id));
+                    }
+                    Err(misuse) => drop(accepted.send(Err(misuse.into()))),
+                }
+            }
+            Command::Operate(verb, done) => match verb(&mut self.core, now) {
+                Ok(op) => drop(self.operations.insert(op, done)),
+                Err(misuse) => drop(done.send(Err(misuse.into()))),
+            },
+            Command::Ask(question) => question(&mut self.core, now),
+            Command::Connect(done) => {
+                let result = self.core.connect(now);
+                self.wanted |= result.is_ok();
+                let _ = done.send(result.map_err(OperationError::from));
+            }
+            Command::Disconnect(done) => {
+                self.wanted = false;
+                let _ = done.send(self.core.disconnect(now).map_err(OperationError::from));
+            }
+            // Taken out by the loop, which alone can end.
+            Command::Shutdown(done) => drop(done),
+        }
+    }
+
+    /// Carries out everything the core wants done.
+    fn drain(&mut self) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Load(request) => self.load(request),
+                Output::Commit(commit) => self.commit(commit),
+                Output::Open(endpoint) => self.connection.open(&self.parts.transport, endpoint),
+                Output::Frame(frame) => self.connection.push(frame),
+                Output::Close => self.connection.close(),
+                Output::Event(envelope) => self.take_event(envelope),
+                _ => tracing::warn!("an output that this host does not know"),
+            }
+        }
+    }
+
+    fn load(&self, request: LoadRequest) {
+        let (storage, account) = (self.parts.storage.clone(), self.parts.account.clone());
+        let (answer_to, generation) = (self.answer_to.clone(), self.generation);
+        tokio::spawn(async move {
+            let result = storage.load(account, request.keys).await.map(|(_, records)| records);
+            let _ = answer_to.send(Answer { generation, result: StoreResult::Loaded(request.id, result) });
+        });
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        self.commits_in_flight += 1;
+        let (answer_to, generation, id) = (self.answer_to.clone(), self.generation, commit.id);
+        self.parts.storage.commit(self.parts.account.clone(), commit, move |result| {
+            let _ = answer_to.send(Answer { generation, result: StoreResult::Committed(id, result) });
+        });
+    }
+
+    fn take_event(&mut self, envelope: Envelope) {
+        if envelope.durable {
+            match self.seen.emitted(envelope.id) {
+                Emission::New => {}
+                Emission::Pending => return,
+                Emission::AlreadyHandled => return self.feed(Input::Handled(envelope.id)),
+            }
+        }
+        match &envelope.event {
+            Event::SendFinished(report) => {
+                if let Some(waiting) = self.sends.remove(&report.id) {
+                    let _ = waiting.send(Ok((**report).clone()));
+                }
+            }
+            Event::OperationFinished { op, result } => {
+                if let Some(waiting) = self.operations.remove(op) {
+                    let _ = waiting.send(match result {
+                        OpResult::Done => Ok(()),
+                        OpResult::Refused(code) => Err(OperationError::ByServer(*code)),
+                        _ => Err(OperationError::Lost),
+                    });
+                }
+            }
+            Event::Disconnected(disconnect) if !matches!(disconnect.recommendation, Recommendation::WaitUntil(_)) => {
+                self.wanted = false;
+            }
+            Event::Faulted(reason) => self.fault = Some(*reason),
+            _ => {}
+        }
+        self.backlog.push_back(envelope);
+    }
+
+    /// Replaces a faulted core by one restored from the store; tries for as long as the store cannot be read.
+    async fn restore(&mut self) -> Result<(), Stopped> {
+        self.connection = Connection::Down;
+        self.generation += 1;
+        for (_, waiting) in std::mem::take(&mut self.operations) {
+            let _ = waiting.send(Err(OperationError::Lost));
+        }
+        for (id, waiting) in std::mem::take(&mut self.sends) {
+            let _ = waiting.send(Err(SendError::Interrupted(id)));
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tracing::warn!(?pause, "the store failed; restoring");
+            self.pause(pause).await?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let read = self.parts.storage.load(self.parts.account.clone(), Core::root_keys()).await;
+            let (Ok((keys, records)), Ok(seed)) = (read, fresh_seed()) else { continue };
+            let roots = keys.into_iter().zip(records).collect();
+            match Core::restore(self.parts.config.clone(), seed, roots) {
+                Ok(core) => self.core = core,
+                Err(error) => {
+                    tracing::warn!(%error, "the account cannot be restored");
+                    return Err(Stopped::Unusable);
+                }
+            }
+            self.connect_if_wanted();
+            self.drain();
+            for command in std::mem::take(&mut self.postponed) {
+                self.obey(command);
+                self.drain();
+            }
+            return Ok(());
+        }
+    }
+
+    /// Waits; events still flow to the application, a shutdown is obeyed, other commands wait.
+    async fn pause(&mut self, length: Duration) -> Result<(), Stopped> {
+        let end = Instant::now() + length;
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return Ok(()),
+                permit = self.parts.events.reserve(), if !self.backlog.is_empty() => {
+                    match (permit, self.backlog.pop_front()) {
+                        (Ok(permit), Some(envelope)) => permit.send(envelope),
+                        _ => self.backlog.clear(),
+                    }
+                }
+                command = self.parts.commands.recv(), if !self.handles_gone && self.postponed.len() < POSTPONED => {
+                    match command {
+                        Some(Command::Shutdown(done)) => {
+                            let _ = done.send(());
+                            return Err(Stopped::Shutdown);
+                        }
+                        Some(command) => self.postponed.push(command),
+                        None => self.handles_gone = true,
+                    }
+                }
+                () = self.parts.events.closed(), if self.handles_gone => return Err(Stopped::Shutdown),
+            }
+        }
+    }
+
+    fn connect_if_wanted(&mut self) {
+        if !self.wanted {
+            return;
+        }
+        if let Err(misuse) = self.core.connect(self.parts.clock.now()) {
+            tracing::warn!(%misuse, "the core does not connect");
+        }
+    }
+
+    /// Takes the last acknowledgements, closes the connection, waits for the store; gives up after five seconds.
+    async fn wind_down(&mut self) {
+        while let Ok(id) = self.parts.handled.try_recv() {
+            self.take_handled(id);
+            self.drain();
+        }
+        if let Err(misuse) = self.core.disconnect(self.parts.clock.now()) {
+            tracing::debug!(%misuse, "already down");
+        }
+        self.drain();
+        let end = Instant::now() + WIND_DOWN;
+        while self.fault.is_none() && !(self.connection.is_down() && self.commits_in_flight == 0) {
+            let deadline = self.core.next_deadline().map(|mono| self.parts.clock.instant(mono));
+            let wake = tokio::select! {
+                Some(answer) = self.answers.recv() => Wake::Store(answer),
+                event = self.connection.turn(true) => Wake::Connection(event),
+                () = until(deadline) => Wake::Deadline,
+                () = sleep_until(end) => return tracing::warn!("shut down without waiting any longer"),
+            };
+            self.react(wake);
+            self.drain();
+        }
+    }
+
+    /// Hands over the last events of a client that has ended, as far as the application takes them.
+    async fn deliver_backlog(&mut self) {
+        for envelope in std::mem::take(&mut self.backlog) {
+            if self.parts.events.send(envelope).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn give_up_waiting(&mut self, end: Stopped) {
+        for (_, waiting) in std::mem::take(&mut self.operations) {
+            let _ = waiting.send(Err(end.into()));
+        }
+        for (_, waiting) in std::mem::take(&mut self.sends) {
+            let _ = waiting.send(Err(end.into()));
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Events beyond a full inbox that may wait for the application before the socket has to.
+const BACKLOG: usize = 64;
+/// Commands taken while the store is away.
+const POSTPONED: usize = 64;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const WIND_DOWN: Duration = Duration::from_secs(5);
