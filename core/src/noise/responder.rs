@@ -163,3 +163,142 @@ fn encode(hello: ServerHello) -> Bytes {
     let message = HandshakeMessage { server_hello: Some(Box::new(hello)), ..HandshakeMessage::default() };
     message.encode_to_vec().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Rng;
+    use crate::noise::cert::{CertError, Issuer, RootOfTrust, Validity};
+    use crate::noise::{AwaitingServerHello, Established};
+    use crate::types::Seed;
+    use bytes::BytesMut;
+
+    struct World {
+        rng: Rng,
+        client: KeyPair,
+        server: KeyPair,
+        chain: Bytes,
+        root: RootOfTrust,
+    }
+
+    const VALIDITY: Validity = Validity { not_before: 1000, not_after: 2000 };
+
+    fn world() -> World {
+        let mut rng = Rng::new(&Seed::new([6; 32]));
+        let (root, intermediate) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
+        let (client, server) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
+        let issuer = Issuer {
+            root: &root,
+            root_serial: 0,
+            intermediate: &intermediate,
+            intermediate_serial: 7,
+            leaf_serial: 9,
+            validity: VALIDITY,
+        };
+        let chain = issuer.issue(&server.public, &mut rng);
+        World { client, server, chain, root: RootOfTrust { key: root.public, serial: 0 }, rng }
+    }
+
+    impl World {
+        fn responder(&mut self) -> Responder {
+            Responder::new(self.server.clone(), KeyPair::generate(&mut self.rng), self.chain.clone())
+        }
+
+        fn resume(&mut self, server: PublicKey) -> (AwaitingServerHello, Bytes) {
+            let ephemeral = KeyPair::generate(&mut self.rng);
+            AwaitingServerHello::start_ik(self.client.clone(), ephemeral, server, b"payload").unwrap()
+        }
+    }
+
+    fn run(world: &mut World, hello: (AwaitingServerHello, Bytes), resumption: Resumption) -> (Established, Accepted) {
+        let (state, hello) = hello;
+        let (reply, next) = match world.responder().receive(&hello, resumption).unwrap() {
+            Answer::Done { reply, accepted } => (reply, Err(accepted)),
+            Answer::Continue { reply, next } => (reply, Ok(next)),
+        };
+        let established = state.receive(&reply, &world.root, 1500, b"payload").unwrap();
+        let accepted = match next {
+            Ok(next) => next.receive(established.reply.as_ref().unwrap()).unwrap(),
+            Err(accepted) => *accepted,
+        };
+        (established, accepted)
+    }
+
+    #[test]
+    fn all_three_handshakes_end_in_matching_ciphers() {
+        let mut world = world();
+        let stranger = KeyPair::generate(&mut world.rng).public;
+        let ephemeral = KeyPair::generate(&mut world.rng);
+        let first = AwaitingServerHello::start_xx(world.client.clone(), ephemeral);
+        let known = world.server.public;
+        let cases = [
+            (first, Resumption::Accept, Pattern::Xx),
+            (world.resume(known), Resumption::Accept, Pattern::Ik),
+            (world.resume(known), Resumption::Refuse, Pattern::XxFallback),
+            (world.resume(stranger), Resumption::Accept, Pattern::XxFallback),
+        ];
+        for (hello, resumption, pattern) in cases {
+            let (mut client, mut server) = run(&mut world, hello, resumption);
+            assert_eq!((client.pattern, server.pattern), (pattern, pattern));
+            assert_eq!(client.hash, server.hash);
+            assert_eq!(client.server.map(|server| (server.key, server.validity)), Some((known, VALIDITY)));
+            assert_eq!((server.client, &server.payload[..]), (world.client.public, &b"payload"[..]));
+            for (from, to) in [
+                (&mut client.transport.sender, &mut server.transport.receiver),
+                (&mut server.transport.sender, &mut client.transport.receiver),
+            ] {
+                let sealed = from.seal(BytesMut::from(&b"\0\0\0text"[..])).unwrap();
+                assert_eq!(to.open(BytesMut::from(&sealed[3..])).unwrap(), b"text"[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_clock_is_told_apart_from_a_wrong_server() {
+        let mut world = world();
+        for (seconds, key, expected) in
+            [(5000, world.root.key, CertError::Clock(VALIDITY)), (1500, world.client.public, CertError::Signature)]
+        {
+            let ephemeral = KeyPair::generate(&mut world.rng);
+            let (state, hello) = AwaitingServerHello::start_xx(world.client.clone(), ephemeral);
+            let answer = world.responder().receive(&hello, Resumption::Accept).unwrap();
+            let Answer::Continue { reply, .. } = answer else { panic!("resumed") };
+            let refused = state.receive(&reply, &RootOfTrust { key, serial: 0 }, seconds, b"payload");
+            assert_eq!(refused.unwrap_err(), NoiseError::Certificate(expected));
+        }
+    }
+
+    #[test]
+    fn changed_messages_are_refused_by_either_side_and_never_panic() {
+        let mut world = world();
+        for round in 0..300 {
+            let server = world.server.public;
+            let (state, hello) = world.resume(server);
+            let responder = world.responder();
+            let chain = world.chain.clone();
+            let damage = |message: &[u8], rng: &mut Rng| {
+                let mut message = message.to_vec();
+                let at = rng.below(u32::try_from(message.len()).unwrap()) as usize;
+                match round % 3 {
+                    0 => message[at] ^= 1 << rng.below(8),
+                    1 => message.truncate(at),
+                    _ => message.insert(at, 0xFF),
+                }
+                message
+            };
+            let broken = damage(&hello, &mut world.rng);
+            // A broken hello is refused, or answered as if it were another client's.
+            if let Ok(Answer::Done { accepted, .. }) = responder.receive(&broken, Resumption::Accept) {
+                assert_eq!(accepted.client, world.client.public);
+            }
+            let ephemeral = KeyPair::generate(&mut world.rng);
+            let intact = Responder::new(world.server.clone(), ephemeral, chain).receive(&hello, Resumption::Refuse);
+            let Ok(Answer::Continue { reply, .. }) = intact else { panic!("not answered") };
+            let broken = damage(&reply, &mut world.rng);
+            if let Ok(established) = state.receive(&broken, &world.root, 1500, b"payload") {
+                // Only bytes outside of what is authenticated can differ, such as unknown fields.
+                assert_eq!(established.server.map(|server| server.key), Some(world.server.public));
+            }
+        }
+    }
+}

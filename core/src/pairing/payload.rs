@@ -43,8 +43,8 @@ pub struct Registration {
     pub signature: Signature,
 }
 
-/// What a client wants of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a client wants of a connection. Its `Debug` form shows no phone number.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Intent {
     /// To be linked.
     Register {
@@ -64,8 +64,8 @@ pub enum Intent {
     },
 }
 
-/// A client payload as a server reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A client payload as a server reads it. Its `Debug` form shows no phone number and no name.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Announcement {
     /// What the client wants.
     pub intent: Intent,
@@ -249,6 +249,24 @@ fn device_props(profile: &ProtocolProfile) -> DeviceProps {
     }
 }
 
+impl std::fmt::Debug for Intent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Register { keys, .. } => f.debug_struct("Register").field("keys", keys).finish_non_exhaustive(),
+            Self::LogIn { device, passive, .. } => {
+                f.debug_struct("LogIn").field("device", device).field("passive", passive).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Announcement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut form = f.debug_struct("Announcement");
+        form.field("intent", &self.intent).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +306,7 @@ mod tests {
     fn login_reads_back() {
         let read = read(&login_payload(&ProtocolProfile::default(), 15_551_230_001, 7)).unwrap();
         assert_eq!(read.intent, Intent::LogIn { user: 15_551_230_001, device: 7, passive: true });
+        assert!(!format!("{read:?}").contains("15551230001"));
     }
 
     #[test]
