@@ -280,8 +280,12 @@ async fn a_store_that_fails_and_recovers_loses_and_doubles_nothing() {
         }
         event.handled();
     }
+    let (client, to) = (bob.client.clone(), alice.jid().await);
+    let sending = tokio::spawn(async move { client.send_text(&to, "said while broken").await });
     store.broken.store(false, Ordering::SeqCst);
     assert_eq!(bob.text().await, "while broken");
+    assert!(sending.await.unwrap().unwrap().is_sent());
+    assert_eq!(alice.text().await, "said while broken");
     alice.client.send_text(&bob_jid, "after").await.unwrap();
     assert_eq!(bob.text().await, "after");
     bob.client.send_text(&alice.jid().await, "all well").await.unwrap();

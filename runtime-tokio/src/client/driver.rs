@@ -73,6 +73,8 @@ pub(crate) struct Driver {
     fault: Option<FaultReason>,
     handles_gone: bool,
     held_up: bool,
+    /// Before the next restore; grows until a commit succeeds, since a full disk can still be read.
+    next_pause: Duration,
 }
 
 /// The store's answer to a load or a commit of the core of one generation.
@@ -118,6 +120,7 @@ impl Driver {
             fault: None,
             handles_gone: false,
             held_up: false,
+            next_pause: FIRST_PAUSE,
         }
     }
 
@@ -233,10 +236,14 @@ impl Driver {
                 if !current {
                     return;
                 }
-                self.feed(match result {
-                    Ok(()) => Input::Committed(id),
+                let input = match result {
+                    Ok(()) => {
+                        self.next_pause = FIRST_PAUSE;
+                        Input::Committed(id)
+                    }
                     Err(error) => Input::CommitFailed(id, error),
-                });
+                };
+                self.feed(input);
             }
         }
     }
@@ -339,6 +346,10 @@ impl Driver {
             Event::Faulted(reason) => self.fault = Some(*reason),
             _ => {}
         }
+        // Connections that come and go while nobody takes events must not fill the memory either.
+        if !envelope.durable && self.backlog.len() > self.parts.config.limits.inbox_events.saturating_add(2 * BACKLOG) {
+            return;
+        }
         self.backlog.push_back(envelope);
     }
 
@@ -352,11 +363,10 @@ impl Driver {
         for (id, waiting) in std::mem::take(&mut self.sends) {
             let _ = waiting.send(Err(SendError::Interrupted(id)));
         }
-        let mut pause = FIRST_PAUSE;
         loop {
-            tracing::warn!(?pause, "the store failed; restoring");
-            self.pause(pause).await?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tracing::warn!(pause = ?self.next_pause, "the store failed; restoring");
+            self.pause(self.next_pause).await?;
+            self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
             let read = self.parts.storage.load(self.parts.account.clone(), Core::root_keys()).await;
             let (Ok((keys, records)), Ok(seed)) = (read, fresh_seed()) else { continue };
             let roots = keys.into_iter().zip(records).collect();

@@ -9,6 +9,9 @@ use whatsio_core::api::{Envelope, Event, EventId};
 
 /// What happens to an account, in order. A `Stream`, and has [`next`](Self::next) for those who need no combinators.
 ///
+/// After `Faulted(StoreFailed)` the client restores itself from the store, with growing pauses, and goes on; what was not
+/// handled before comes no second time. After `Faulted(Fenced)` it ends.
+///
 /// A bounded channel feeds it: an application that does not read makes the socket wait, it does not make memory grow.
 /// Read and handle it even when only sending: reports and receipts are events, and a full inbox stops the acknowledgements
 /// that sends wait for. Dropping it means "no more events in this process": durable ones then wait in the
