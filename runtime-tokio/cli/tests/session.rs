@@ -68,7 +68,6 @@ fn two_accounts_link_send_and_watch_through_a_relay() {
 
     let alice = succeed(whatsio(folder).args(["--account", "alice", "--relay", &url, "link", "--scan"]));
     let bob = succeed(whatsio(folder).args(["--account", "bob", "--relay", &url, "link", "--scan"]));
-    let number = |jid: &str| jid.split([':', '@']).next().unwrap().to_owned();
     assert_ne!(number(&alice), number(&bob));
     // Linking again changes nothing and says who this is.
     assert_eq!(succeed(whatsio(folder).args(["--account", "bob", "--relay", &url, "link", "--scan"])), bob);
@@ -79,23 +78,55 @@ fn two_accounts_link_send_and_watch_through_a_relay() {
     let second = succeed(whatsio(folder).args(["--account", "alice", "--relay", &url, "send", &to, "two"]));
     assert_ne!(first, second);
 
-    let watch = ["--account", "bob", "--relay", &url, "watch", "--json", "--timeout", "30"];
+    let seen = watch_until(folder, &url, "two");
+    let texts: Vec<_> = seen.iter().map(|message| (message.id.clone(), message.text.clone())).collect();
+    assert_eq!(texts, [(first, "one".to_owned()), (second, "two".to_owned())]);
+    assert!(seen.iter().all(|message| message.sender == number(&alice)));
+
+    // The watcher was killed, maybe before it could say that it has handled the last message. It comes again under the
+    // same event id at worst, and nothing is lost.
+    succeed(whatsio(folder).args(["--account", "alice", "--relay", &url, "send", &to, "three"]));
+    let again = watch_until(folder, &url, "three");
+    let (last, repeated) = again.split_last().unwrap();
+    assert_eq!(last.text, "three");
+    assert!(repeated.iter().all(|message| seen.iter().any(|before| before.event == message.event)));
+}
+
+struct Message {
+    event: u64,
+    id: String,
+    sender: String,
+    text: String,
+}
+
+/// What bob's `watch` prints until a message says `text`; the process is killed then.
+fn watch_until(folder: &Path, url: &str, text: &str) -> Vec<Message> {
+    let watch = ["--account", "bob", "--relay", url, "watch", "--json", "--timeout", "30"];
     let mut watching = whatsio(folder).args(watch).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let mut texts = Vec::new();
-    for line in lines {
+    let mut messages = Vec::new();
+    for line in BufReader::new(watching.stdout.take().unwrap()).lines() {
         let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-        if event["type"] == "message" {
-            assert_eq!(number(event["sender_pn"].as_str().unwrap()), number(&alice));
-            texts.push((event["id"].as_str().unwrap().to_owned(), event["text"].as_str().unwrap().to_owned()));
+        if event["type"] != "message" {
+            continue;
         }
-        if texts.len() == 2 {
+        let word = |member: &str| event[member].as_str().unwrap().to_owned();
+        messages.push(Message {
+            event: event["event"].as_u64().unwrap(),
+            id: word("id"),
+            sender: number(&word("sender_pn")),
+            text: word("text"),
+        });
+        if word("text") == text {
             break;
         }
     }
     let _ = watching.kill();
     let _ = watching.wait();
-    assert_eq!(texts, [(first, "one".to_owned()), (second, "two".to_owned())]);
+    messages
+}
+
+fn number(jid: &str) -> String {
+    jid.split([':', '@']).next().unwrap().to_owned()
 }
 
 #[test]
