@@ -8,6 +8,9 @@ mod cache;
 mod record;
 mod txn;
 
+#[cfg(test)]
+mod ever_written;
+
 pub(crate) mod account;
 pub(crate) mod devices;
 pub(crate) mod inbox;

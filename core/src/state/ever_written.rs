@@ -1,0 +1,61 @@
+//! Records as they were ever written must decode for ever.
+
+use super::account::Account;
+use super::devices::DeviceList;
+use super::inbox::{InboxCursor, Unhandled};
+use super::outbox::{Entry, OutboxCursor, Sequence};
+use super::peer::{Alias, Peer, PeerCounter};
+use super::prekeys::PreKeyCounter;
+use super::ratchets::Identity;
+use super::record::Stored;
+use crate::api::Record;
+use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
+
+const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
+
+/// Kinds of records there are.
+const KINDS: usize = 17;
+
+#[test]
+fn every_record_that_was_ever_written_still_decodes() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in EVER_WRITTEN.lines().filter(|line| !line.starts_with('#')) {
+        let [kind, version, hex] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("not three columns: {line}")
+        };
+        let bytes = hex::decode(hex).unwrap();
+        assert_eq!(bytes[0].to_string(), version, "the first byte of {kind} is its version");
+        let record = Record(bytes.into());
+        let again = match kind {
+            "Account" => reads::<Account>(&record),
+            "Alias" => reads::<Alias>(&record),
+            "Archive" => reads::<Archive>(&record),
+            "DeviceList" => reads::<DeviceList>(&record),
+            "Entry" => reads::<Entry>(&record),
+            "Identity" => reads::<Identity>(&record),
+            "InboxCursor" => reads::<InboxCursor>(&record),
+            "OutboxCursor" => reads::<OutboxCursor>(&record),
+            "Peer" => reads::<Peer>(&record),
+            "PeerCounter" => reads::<PeerCounter>(&record),
+            "PreKey" => reads::<PreKey>(&record),
+            "PreKeyCounter" => reads::<PreKeyCounter>(&record),
+            "SenderKeyRecord" => reads::<SenderKeyRecord>(&record),
+            "Sequence" => reads::<Sequence>(&record),
+            "Session" => reads::<Session>(&record),
+            "SignedPreKey" => reads::<SignedPreKey>(&record),
+            "Unhandled" => reads::<Unhandled>(&record),
+            other => panic!("no such kind: {other}"),
+        };
+        let again = again.unwrap_or_else(|| panic!("{kind} of version {version} does not decode any more"));
+        if again.0[0] == record.0[0] {
+            assert_eq!(again, record, "{kind} is written in another form, so it needs a new version");
+        }
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds.len(), KINDS);
+}
+
+/// Reads the record, and writes it as it would be written today.
+fn reads<T: Stored>(record: &Record) -> Option<Record> {
+    T::open(record).ok().map(|value| value.seal())
+}
