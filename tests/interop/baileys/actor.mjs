@@ -22,6 +22,9 @@ function logTo(level) {
   return process.env.BAILEYS_LOG ? (...what) => console.error(level, ...what) : silent
 }
 
+// The ratchet library prints sessions, keys included, to the console; stdout here carries events only.
+console.log = console.info = console.warn = silent
+
 const tell = (event) => process.stdout.write(JSON.stringify(event) + '\n')
 const { state, saveCreds } = await useMultiFileAuthState(process.env.BAILEYS_AUTH)
 const sent = new Map()

@@ -80,6 +80,7 @@ async fn texts_pass_in_both_directions(cast: &mut Cast) {
     assert!(!message.from_me);
     assert_eq!(message.sender_aliases.pn.as_ref().map(ToString::to_string), Some(cast.baileys.jid.clone()));
     cast.baileys.status(&id, 3).await;
+    cast.second.message("hello whatsio").await;
 }
 
 async fn a_second_companion_sees_the_sent_copy(cast: &mut Cast) {

@@ -41,7 +41,7 @@ fn a_text_arrives_and_its_sender_hears_of_server_delivery_and_reading() {
     assert_eq!(received.sender_aliases.pn, Some(world.pn(ann)), "both addresses of the sender are known");
     assert!(received.sender_aliases.lid.is_some());
     let now = world.now;
-    world.host(bob).client.mark_read(now, &received.chat, &received.sender, &[id.clone()]).unwrap();
+    world.host(bob).client.mark_read(now, &received.chat, &received.sender, std::slice::from_ref(&id)).unwrap();
     world.settle();
     assert_eq!(receipts(&world, ann, &ReceiptKind::Read), [id]);
 }
