@@ -1,19 +1,14 @@
 //! From nothing to messages: making the account, opening, logging in, telling the server to deliver.
 
-use super::{Effect, Failure, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, prekeys, send};
+use super::{Effect, Failure, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, devices, prekeys, send};
 use crate::api::{Event, ProtocolProfile};
 use crate::crypto::{KeyPair, PublicKey};
 use crate::pairing::payload::{Registration, login_payload, registration_payload};
-use crate::signal::SignedPreKey;
-use crate::stanza::{InfoBroadcast, OfflineBatch, Success, UnifiedSession};
+use crate::stanza::{InfoBroadcast, Success, UnifiedSession};
 use crate::state::Miss;
 use crate::state::account::{self, Account, ServerKey};
-use crate::state::prekeys::record_id;
 use crate::types::Jid;
 use bytes::Bytes;
-
-/// How many stanzas of the offline queue are asked for at a time; the web client's number.
-const OFFLINE_BATCH: u32 = 200;
 
 /// What the next connection begins with.
 pub(crate) struct Opening {
@@ -27,7 +22,7 @@ pub(crate) struct Opening {
 
 /// Asks for a connection, once the keys that it will publish are durable.
 pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) -> Result<(), Stop> {
-    let account = match txn.read::<Account>(account::ID)? {
+    let mut account = match txn.read::<Account>(account::ID)? {
         Some(account) => account,
         None => {
             let mut account = Account::create(live.epoch, txn.rng);
@@ -40,8 +35,7 @@ pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) ->
         // A phone number is digits; the server refuses a device whose address it did not give itself.
         Some(linked) => login_payload(profile, linked.pn.user().parse().unwrap_or(0), linked.pn.device()),
         None => {
-            let Some(signed) = txn.read::<SignedPreKey>(record_id(account.signed_prekey_id))? else { return Ok(()) };
-            let signed = signed.public();
+            let signed = prekeys::current_signed(txn, &mut account)?;
             let keys = Registration {
                 registration_id: account.registration_id.0,
                 identity: account.identity.public,
@@ -74,10 +68,12 @@ pub(crate) fn remember(txn: &mut Txn<'_>, server_key: Option<ServerKey>) -> Resu
     Ok(())
 }
 
-/// The server has unlinked this device: its keys are void.
-pub(crate) fn forget(txn: &mut Txn<'_>) {
+/// The server has unlinked this device: its keys are void, and what waited to be sent never will be.
+pub(crate) fn forget(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
+    send::give_up(txn, live)?;
     txn.delete::<Account>(account::ID);
     txn.change(Step::Unlinked);
+    Ok(())
 }
 
 /// Raises the epoch after a restore, so that whoever restored before is fenced off.
@@ -92,7 +88,7 @@ pub(crate) fn claim(txn: &mut Txn<'_>, live: &Live) -> Result<(), Miss> {
 pub(crate) fn logged_in(txn: &mut Txn<'_>, live: &Live, success: &Success) -> Result<(), Stop> {
     let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let Some(linked) = &mut account.linked else { return Ok(()) };
-    let now = success.time.map_or(txn.now.unix, |seconds| seconds * 1000);
+    let now = success.time.map_or(txn.now.unix, |seconds| seconds.saturating_mul(1000));
     txn.send(live, &UnifiedSession::at(now));
     if let Some(lid) = &success.lid
         && linked.lid.as_ref() != Some(lid)
@@ -108,7 +104,10 @@ pub(crate) fn logged_in(txn: &mut Txn<'_>, live: &Live, success: &Success) -> Re
 
 /// Tells the server to deliver; called when it has prekeys to give to others.
 pub(crate) fn activate(txn: &mut Txn<'_>, live: &Live) {
-    txn.effect(Effect::Query(live.connection, Query::Active));
+    if !live.activating {
+        txn.change(Step::Activating);
+        txn.effect(Effect::Query(live.connection, Query::Active));
+    }
 }
 
 /// The server delivers from now on.
@@ -119,19 +118,16 @@ pub(crate) fn activated(txn: &mut Txn<'_>, live: &Live, reply: &Reply) -> Result
     }
     send::resume(txn, live)?;
     txn.change(Step::Ready);
-    txn.effect(Effect::Tell(Event::Connected));
+    txn.news(live, Event::Connected);
     Ok(())
 }
 
 /// `<ib>`: things the server tells this connection.
 pub(crate) fn informed(txn: &mut Txn<'_>, live: &Live, news: &InfoBroadcast) -> Result<(), Stop> {
     match news {
-        InfoBroadcast::OfflinePreview(_) => {
-            txn.send(live, &OfflineBatch { count: OFFLINE_BATCH });
-        }
         InfoBroadcast::Offline { count } => {
             txn.change(Step::Drained);
-            txn.effect(Effect::Tell(Event::OfflineDrained { count: *count }));
+            txn.news(live, Event::OfflineDrained { count: *count });
         }
         InfoBroadcast::EdgeRouting { routing_info, .. } if !routing_info.is_empty() => {
             if let Some(mut account) = txn.read::<Account>(account::ID)?
@@ -142,6 +138,9 @@ pub(crate) fn informed(txn: &mut Txn<'_>, live: &Live, news: &InfoBroadcast) -> 
             }
         }
         InfoBroadcast::Dirty { kind, timestamp } => {
+            if let (Some(me), "account_sync") = (&live.me, kind.as_str()) {
+                devices::changed(txn, &me.pn)?;
+            }
             txn.effect(Effect::Query(live.connection, Query::Clean { kind: kind.clone(), timestamp: *timestamp }));
         }
         _ => {}

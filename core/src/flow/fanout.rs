@@ -1,6 +1,6 @@
 //! One message, one ciphertext for each device of both sides.
 
-use super::{Failure, Live, Me, Need, Stop, Txn, devices, peers};
+use super::{Failure, Live, Me, Need, Settled, Stop, Txn, devices, peers};
 use crate::api::DeviceOutcome;
 use crate::binary::Plain;
 use crate::message::{Classification, pad, wrap_device_sent};
@@ -12,13 +12,15 @@ use crate::state::devices::DeviceList;
 use crate::state::outbox::Entry;
 use crate::state::peer::PeerId;
 use crate::types::{Jid, Server};
-use std::collections::BTreeMap;
+
+/// How long a server in trouble is left alone, in milliseconds.
+const TROUBLE_MS: u64 = 5_000;
 
 /// What became of an attempt to encrypt a send.
 pub(crate) enum Fanout {
     /// A stanza with at least one ciphertext.
     Ready { stanza: Plain, devices: Vec<(Jid, DeviceOutcome)> },
-    /// The server could not be asked; try again on the next connection.
+    /// This device is not linked.
     Later,
     /// There is no device that a ciphertext could be made for.
     Nobody { devices: Vec<(Jid, DeviceOutcome)> },
@@ -33,35 +35,31 @@ struct Target {
 }
 
 /// Encrypts `entry` for every device it is for.
-pub(crate) fn encrypt(
-    txn: &mut Txn<'_>,
-    live: &Live,
-    entry: &Entry,
-    failures: &BTreeMap<Need, Failure>,
-) -> Result<Fanout, Stop> {
+pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &Settled) -> Result<Fanout, Stop> {
     let (Some(me), Some(account)) = (&live.me, txn.read::<Account>(account::ID)?) else { return Ok(Fanout::Later) };
     let Some(linked) = &account.linked else { return Ok(Fanout::Later) };
-    if failures.values().any(|failure| *failure == Failure::Lost) {
-        return Ok(Fanout::Later);
+    if settled.values().any(|result| result.is_err_and(Failure::is_passing)) {
+        return Err(Stop::Pause(TROUBLE_MS));
     }
 
     let to_self = me.is_me(&entry.chat);
     let peer = if to_self { PeerId::SELF } else { peers::resolve(txn, &entry.chat)? };
-    let (Some(own), Some(theirs)) = lists(txn, me, &entry.chat, peer, failures)? else {
+    let (own, Some(theirs)) = lists(txn, me, &entry.chat, peer, settled)? else {
         return Ok(Fanout::Nobody { devices: Vec::new() });
     };
     let aliases = peers::aliases(txn, peer)?;
     let chat = aliases.lid.clone().or_else(|| aliases.pn.clone()).unwrap_or_else(|| entry.chat.to_user());
 
-    let mut targets = Vec::with_capacity(own.devices.len() + theirs.devices.len());
+    let mut targets = Vec::with_capacity(theirs.devices.len() + 4);
     if !to_self {
         targets.extend(theirs.devices.iter().map(|device| target(&chat, peer, device.id, device.hosted, false)));
     }
     let mine = me.preferred().to_user();
-    let others = own.devices.iter().filter(|device| device.id != me.pn.device());
+    let own = own.iter().flat_map(|list| &list.devices);
+    let others = own.filter(|device| device.id != me.pn.device());
     targets.extend(others.map(|device| target(&mine, PeerId::SELF, device.id, device.hosted, true)));
 
-    let (sessions, mut report) = sessions(txn, &targets, failures)?;
+    let (sessions, mut report) = sessions(txn, &targets, settled)?;
     let Ok(class) = Classification::of(&entry.content) else { return Ok(Fanout::Nobody { devices: report }) };
     let Ok(copy) = wrap_device_sent(&entry.content, &chat.to_string(), None) else {
         return Ok(Fanout::Nobody { devices: report });
@@ -114,20 +112,20 @@ pub(crate) fn enc(ciphertext: signal::Ciphertext) -> Ciphertext {
     Ciphertext { kind, bytes: ciphertext.bytes.into() }
 }
 
-/// The device lists of both sides; the server is asked for those that are not known. `None`: it does not know the user.
+/// The device lists of both sides; the server is asked for those that are not known. `None`: it gave none.
 fn lists(
     txn: &mut Txn<'_>,
     me: &Me,
     chat: &Jid,
     peer: PeerId,
-    failures: &BTreeMap<Need, Failure>,
+    settled: &Settled,
 ) -> Result<(Option<DeviceList>, Option<DeviceList>), Stop> {
     txn.expect([DeviceList::key(PeerId::SELF.record_id()), DeviceList::key(peer.record_id())])?;
     let mut needs = Vec::new();
     let mut list = |txn: &mut Txn<'_>, peer: PeerId, user: Jid| -> Result<Option<DeviceList>, Stop> {
         let found = devices::usable(txn, peer)?;
         let need = Need::Devices(user);
-        if found.is_none() && !failures.contains_key(&need) {
+        if found.is_none() && !settled.contains_key(&need) {
             needs.push(need);
         }
         Ok(found)
@@ -142,15 +140,16 @@ fn lists(
 fn sessions<'t>(
     txn: &mut Txn<'_>,
     targets: &'t [Target],
-    failures: &BTreeMap<Need, Failure>,
+    settled: &Settled,
 ) -> Result<(Vec<(&'t Target, Session)>, Vec<(Jid, DeviceOutcome)>), Stop> {
     txn.expect(targets.iter().map(|target| Session::key(target.session.clone())))?;
     let (mut found, mut report, mut needs) = (Vec::with_capacity(targets.len()), Vec::new(), Vec::new());
     for target in targets {
         let need = Need::Session(target.jid.clone());
-        match (txn.read::<Session>(target.session.clone())?, failures.get(&need)) {
+        match (txn.read::<Session>(target.session.clone())?, settled.get(&need)) {
             (Some(session), _) => found.push((target, session)),
-            (None, Some(failure)) => report.push((target.jid.clone(), failure.outcome())),
+            (None, Some(Err(failure))) => report.push((target.jid.clone(), failure.outcome())),
+            (None, Some(Ok(()))) => report.push((target.jid.clone(), DeviceOutcome::NoSession)),
             (None, None) => needs.push(need),
         }
     }

@@ -5,7 +5,7 @@ use super::{
     pair_qr, prekeys, presence, receipts, receive, send,
 };
 use crate::api::{ChatState, Config, MessageId, OpId};
-use crate::stanza::{Incoming, PairSuccess, Success};
+use crate::stanza::{Incoming, IncomingReceipt, PairSuccess, Success};
 use crate::state::account::ServerKey;
 use crate::types::Jid;
 use smol_str::SmolStr;
@@ -25,8 +25,10 @@ pub(crate) enum Lane {
     Chat(Jid),
 }
 
+/// What was asked for a job, and what became of it. What was answered is not asked again.
+pub(crate) type Settled = BTreeMap<Need, Result<(), Failure>>;
+
 /// One unit of work. Runs again from the start whenever something it needs has come.
-#[derive(Debug)]
 pub(crate) enum Job {
     /// The caller wants a connection, or the pause after the last one is over.
     Connect,
@@ -41,7 +43,9 @@ pub(crate) enum Job {
     /// The server's answer to a request, or why there is none.
     Reply(Box<Query>, Reply),
     /// Encrypt and send the outbox entry; what could not be had is noted.
-    Send { sequence: u64, chat: Jid, failures: BTreeMap<Need, Failure> },
+    Send { sequence: u64, chat: Jid, settled: Settled },
+    /// Send a message again, alone, to a device that asked for it.
+    Resend { receipt: Box<IncomingReceipt>, device: Jid, sequence: u64, settled: Settled },
     /// After a restore: this life of the account takes over.
     Claim,
     /// Keep or forget the server's key.
@@ -55,7 +59,7 @@ pub(crate) enum Job {
 }
 
 /// What a caller asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Verb {
     Send(Accepted),
     Handled(u64),
@@ -67,10 +71,17 @@ pub(crate) enum Verb {
     LogOut { op: OpId },
 }
 
+/// Names and contents stay out of logs.
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a job in {:?}", self.lane())
+    }
+}
+
 impl Job {
     /// The job that sends an outbox entry.
     pub(crate) const fn send(sequence: u64, chat: Jid) -> Self {
-        Self::Send { sequence, chat, failures: BTreeMap::new() }
+        Self::Send { sequence, chat, settled: Settled::new() }
     }
 
     /// The lane it must stay in order with.
@@ -87,6 +98,7 @@ impl Job {
             | Self::Recall(_) => Lane::Verbs,
             Self::Inbound(_) => Lane::Inbound,
             Self::Send { chat, .. } => Lane::Chat(chat.clone()),
+            Self::Resend { device, .. } => Lane::Chat(device.clone()),
         }
     }
 
@@ -107,10 +119,17 @@ impl Job {
         }
     }
 
-    /// Notes that something it waited for will not come.
-    pub(crate) fn note_failure(&mut self, need: Need, failure: Failure) {
-        if let Self::Send { failures, .. } = self {
-            failures.insert(need, failure);
+    /// Notes what became of something it waited for.
+    pub(crate) fn note(&mut self, need: Need, result: Result<(), Failure>) {
+        if let Self::Send { settled, .. } | Self::Resend { settled, .. } = self {
+            settled.insert(need, result);
+        }
+    }
+
+    /// Forgets all answers, so that everything is asked again.
+    pub(crate) fn forget_answers(&mut self) {
+        if let Self::Send { settled, .. } | Self::Resend { settled, .. } = self {
+            settled.clear();
         }
     }
 }
@@ -121,13 +140,16 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Connect => return connect::open(txn, live, &config.profile),
         Job::Claim => connect::claim(txn, live)?,
         Job::Remember(key) => connect::remember(txn, *key)?,
-        Job::Forget => connect::forget(txn),
+        Job::Forget => return connect::forget(txn, live),
         Job::Verb(verb) => return run_verb(txn, live, config, verb),
         Job::Inbound(incoming) => return run_inbound(txn, live, incoming),
         Job::LoggedIn(success) => return connect::logged_in(txn, live, success),
         Job::PairSuccess { id, success } => return pair_qr::confirm(txn, live, id, success),
         Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
-        Job::Send { sequence, failures, .. } => return send::send(txn, live, *sequence, failures),
+        Job::Send { sequence, settled, .. } => return send::send(txn, live, *sequence, settled),
+        Job::Resend { receipt, device, sequence, settled } => {
+            return retry::resend(txn, live, receipt, device, *sequence, settled);
+        }
         Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
         Job::Recall(sequences) => return send::recall(txn, sequences.clone()),
     }

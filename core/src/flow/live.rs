@@ -1,6 +1,6 @@
 //! Volatile facts that flows read: what is true of this connection and this process only.
 
-use crate::api::{DeviceOutcome, Epoch, MessageId, OpId};
+use crate::api::{DeviceOutcome, Epoch, OpId};
 use crate::types::Jid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -27,32 +27,35 @@ pub(crate) struct Live {
     pub(crate) outbox: BTreeMap<u64, Progress>,
     /// Prekeys are on their way to the server.
     pub(crate) uploading: bool,
-    /// How often a message that could not be read was asked for again, oldest first.
-    retries: VecDeque<(Asked, u32)>,
+    /// The server was told to deliver.
+    pub(crate) activating: bool,
+    /// How often devices were answered that asked for a send again, oldest first.
+    answered: VecDeque<(Asker, u32)>,
 }
 
-/// A message that was asked for again: its sender and id.
+/// A device that asked for a send again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) sender: Jid,
-    pub(crate) id: MessageId,
+pub(crate) struct Asker {
+    pub(crate) device: Jid,
+    pub(crate) sequence: u64,
 }
 
-/// Messages whose retries are counted; the oldest are forgotten.
-const RETRIES_COUNTED: usize = 1024;
+/// Askers whose requests are counted; the oldest are forgotten.
+const ASKERS_COUNTED: usize = 1024;
 
 impl Live {
-    /// How often `message` was asked for again.
-    pub(crate) fn retries_of(&self, message: &Asked) -> u32 {
-        self.retries.iter().find(|(known, _)| known == message).map_or(0, |(_, count)| *count)
+    /// How often `asker` was answered.
+    pub(crate) fn answers_to(&self, asker: &Asker) -> u32 {
+        self.answered.iter().find(|(known, _)| known == asker).map_or(0, |(_, count)| *count)
     }
 
-    /// Notes that `message` was asked for again, now `count` times.
-    pub(crate) fn note_retry(&mut self, message: Asked, count: u32) {
-        self.retries.retain(|(known, _)| *known != message);
-        self.retries.push_back((message, count));
-        if self.retries.len() > RETRIES_COUNTED {
-            self.retries.pop_front();
+    /// Notes that `asker` was answered once more.
+    pub(crate) fn note_answer(&mut self, asker: Asker) {
+        let count = self.answers_to(&asker) + 1;
+        self.answered.retain(|(known, _)| *known != asker);
+        self.answered.push_back((asker, count));
+        if self.answered.len() > ASKERS_COUNTED {
+            self.answered.pop_front();
         }
     }
 }

@@ -24,7 +24,7 @@ mod retry;
 mod send;
 
 pub(crate) use connect::{Opening, is_user};
-pub(crate) use job::{Job, Lane, Verb, run};
+pub(crate) use job::{Job, Lane, Settled, Verb, run};
 pub(crate) use live::{Live, Me, Progress};
 pub(crate) use query::{Failure, Query, Reply};
 pub(crate) use send::{Accepted, is_content};
@@ -45,6 +45,9 @@ pub(crate) trait TxnExt {
 
     /// Tells the application something once.
     fn tell(&mut self, event: Event);
+
+    /// Tells the application something about this connection.
+    fn news(&mut self, live: &Live, event: Event);
 }
 
 impl TxnExt for Txn<'_> {
@@ -59,6 +62,10 @@ impl TxnExt for Txn<'_> {
     fn tell(&mut self, event: Event) {
         self.effect(Effect::Tell(event));
     }
+
+    fn news(&mut self, live: &Live, event: Event) {
+        self.effect(Effect::News(live.connection, event));
+    }
 }
 
 /// What leaves the core, held until what it depends on is durable.
@@ -71,12 +78,14 @@ pub(crate) enum Effect {
     Event(Envelope),
     /// An event that is told once.
     Tell(Event),
+    /// An event about this connection; worth nothing when it is gone.
+    News(u64, Event),
     /// Make a connection.
     Open(Box<Opening>),
     /// The identity is durable: this connection has linked.
-    LinkDone,
-    /// The phone's answer was not authentic.
-    LinkRefused,
+    LinkDone(u64),
+    /// The phone's answer on this connection was not authentic.
+    LinkRefused(u64),
 }
 
 /// What changes inside the machine as soon as the transaction is applied.
@@ -96,10 +105,12 @@ pub(crate) enum Step {
     Progressed(u64, Progress),
     /// A send has ended.
     SendEnded(u64),
+    /// The server was told to deliver.
+    Activating,
+    /// A device was answered that asked for a send again.
+    Answered(live::Asker),
     /// Prekeys are on their way to the server, or no longer.
     Uploading(bool),
-    /// A retry receipt went out for a message.
-    Retried(live::Asked, u32),
     /// Messages flow.
     Ready,
     /// The server has nothing more that waited.
@@ -128,6 +139,8 @@ pub(crate) enum Stop {
     Miss,
     /// The server must be asked; then the job starts again.
     Await(Vec<Need>),
+    /// The server is in trouble; the job starts again after this long, in milliseconds.
+    Pause(u64),
 }
 
 impl From<Miss> for Stop {

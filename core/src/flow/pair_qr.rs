@@ -24,7 +24,7 @@ pub(crate) fn confirm(txn: &mut Txn<'_>, live: &Live, id: &str, success: &PairSu
             let refusal = Refusal { id: id.into(), to: Jid::server_itself(), code, text };
             txn.send(live, &refusal);
             txn.tell(Event::LinkFailed(LinkFailure { step: LinkStep::Verification, reason: text }));
-            txn.effect(Effect::LinkRefused);
+            txn.effect(Effect::LinkRefused(live.connection));
             return Ok(());
         }
     };
@@ -39,7 +39,7 @@ pub(crate) fn confirm(txn: &mut Txn<'_>, live: &Live, id: &str, success: &PairSu
     peers::set_own(txn, &success.jid, success.lid.as_ref())?;
     txn.write(PeerId::SELF.device_id(0), &Identity(accepted.account_key));
     txn.change(Step::Me(Me { pn: success.jid.clone(), lid: success.lid.clone() }));
-    txn.effect(Effect::LinkDone);
+    txn.effect(Effect::LinkDone(live.connection));
     let reply = PairDeviceSign { id: id.into(), key_index: accepted.key_index, device_identity: accepted.reply };
     txn.send(live, &reply);
     txn.tell(Event::Linked { jid: success.jid.clone(), lid: success.lid.clone(), platform });

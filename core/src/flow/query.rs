@@ -84,6 +84,11 @@ pub(crate) fn parsed<R: Request>(reply: &Reply) -> Result<R::Reply, Failure> {
 }
 
 impl Failure {
+    /// Whether asking again later may help.
+    pub(crate) const fn is_passing(self) -> bool {
+        matches!(self, Self::Lost | Self::Refused(429 | 500..=599))
+    }
+
     /// What it means for a device of a send.
     pub(crate) const fn outcome(self) -> DeviceOutcome {
         match self {

@@ -1,7 +1,7 @@
 //! Sending: accept durably, address, encrypt, hand to the server, report.
 
 use super::fanout::{self, Fanout};
-use super::{Effect, Failure, Job, Live, Need, Progress, Step, Stop, Txn, inbox};
+use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, inbox};
 use crate::api::{Event, Limits, MessageId, OpId, SendReport};
 use crate::message::Scanned;
 use crate::stanza::IncomingAck;
@@ -9,7 +9,6 @@ use crate::state::Miss;
 use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Sequence, record_id};
 use crate::types::Jid;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// A send that the caller has handed over.
 #[derive(Clone)]
@@ -34,6 +33,11 @@ pub(crate) fn is_content(content: &[u8]) -> bool {
 
 /// Makes a send durable and starts it if there is a connection.
 pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Accepted) -> Result<(), Stop> {
+    if let Some(Sequence(known)) = txn.read::<Sequence>(send.id.as_str().to_owned())?
+        && let Some(entry) = txn.read::<Entry>(record_id(known))?
+    {
+        return again(txn, known, &entry, send.op);
+    }
     let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
     forget_old(txn, limits, &mut cursor)?;
     let sequence = cursor.next;
@@ -51,6 +55,36 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
     txn.change(Step::Accepted(sequence, Progress { op: Some(send.op), devices: Vec::new() }));
     if live.ready {
         txn.change(Step::Enqueue(Job::send(sequence, send.chat.clone())));
+    }
+    Ok(())
+}
+
+/// A send under an id that was accepted before is the same send: its end is reported to both.
+fn again(txn: &mut Txn<'_>, sequence: u64, entry: &Entry, op: OpId) -> Result<(), Stop> {
+    let timestamp = match entry.state {
+        EntryState::Pending => {
+            txn.change(Step::Accepted(sequence, Progress { op: Some(op), devices: Vec::new() }));
+            return Ok(());
+        }
+        EntryState::Sent => Some(entry.accepted / 1000),
+        EntryState::Failed => None,
+    };
+    let (id, chat) = (entry.id.clone(), entry.chat.clone());
+    let report = SendReport { op: Some(op), id, chat, timestamp, refused: None, devices: Vec::new() };
+    inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
+    Ok(())
+}
+
+/// Ends every send that waits: there is no account any more that could send.
+pub(crate) fn give_up(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
+    use crate::state::Stored;
+    txn.expect(live.outbox.keys().map(|sequence| Entry::key(record_id(*sequence))))?;
+    for (sequence, progress) in &live.outbox {
+        let Some(entry) = txn.read::<Entry>(record_id(*sequence))? else { continue };
+        let Progress { op, devices } = progress.clone();
+        let (id, chat) = (entry.id.clone(), entry.chat.clone());
+        let report = SendReport { op, id, chat, timestamp: None, refused: None, devices };
+        end(txn, live, *sequence, &entry, EntryState::Failed, report)?;
     }
     Ok(())
 }
@@ -80,24 +114,19 @@ pub(crate) fn resume(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Encrypts one send for every device and hands it to the server. `failures` tells what could not be had.
-pub(crate) fn send(
-    txn: &mut Txn<'_>,
-    live: &Live,
-    sequence: u64,
-    failures: &BTreeMap<Need, Failure>,
-) -> Result<(), Stop> {
+/// Encrypts one send for every device and hands it to the server. `settled` tells what was asked already.
+pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, settled: &Settled) -> Result<(), Stop> {
     let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
     if entry.state != EntryState::Pending || !live.ready {
         return Ok(());
     }
     let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
-    match fanout::encrypt(txn, live, &entry, failures)? {
+    match fanout::encrypt(txn, live, &entry, settled)? {
         Fanout::Ready { stanza, devices } => {
             txn.change(Step::Progressed(sequence, Progress { op, devices }));
             txn.effect(Effect::Stanza(live.connection, stanza));
         }
-        // The connection is in trouble; the entry stays pending and is taken up on the next one.
+        // Not linked any more: nothing will be sent.
         Fanout::Later => {}
         Fanout::Nobody { devices } => {
             let report = SendReport {
