@@ -170,8 +170,39 @@ impl World {
         panic!("the world does not come to rest");
     }
 
+    /// Moves bytes until the client's host has carried out `outputs` outputs, and gives the one that it has not carried
+    /// out. `None` if everything came to rest before.
+    pub fn settle_until(&mut self, name: Name, mut outputs: usize) -> Option<Output> {
+        loop {
+            let mut moved = false;
+            for index in 0..self.hosts.len() {
+                while let Some(output) = self.hosts[index].client.poll() {
+                    moved = true;
+                    if index == name.0 {
+                        if outputs == 0 {
+                            return Some(output);
+                        }
+                        outputs -= 1;
+                    }
+                    self.carry_out(Name(index), output);
+                }
+            }
+            while let Some(output) = self.relay.poll() {
+                moved = true;
+                self.deliver(output);
+            }
+            if !moved {
+                return None;
+            }
+        }
+    }
+
     /// Lets time pass to the next deadline of anybody, at most by `limit_ms`; then moves bytes.
     pub fn pass(&mut self, limit_ms: u64) {
+        for host in &self.hosts {
+            let overdue = host.client.next_deadline().is_some_and(|at| at < self.now.mono);
+            assert!(!overdue, "a deadline that lies in the past makes a host spin");
+        }
         let deadlines = self.hosts.iter().filter_map(|host| host.client.next_deadline());
         let next = deadlines.chain(self.relay.next_deadline()).min();
         let end = self.now.mono + limit_ms;
@@ -228,6 +259,15 @@ impl World {
         let _ = self.host(name).client.handle(now, Input::Tick);
     }
 
+    /// Erases the account's records and begins anew, as a host does whose device was unlinked.
+    pub fn erase(&mut self, name: Name) {
+        let host = &mut self.hosts[name.0];
+        host.lives += 1;
+        host.store.clear();
+        host.epoch = Epoch::default();
+        host.client = Client::create(host.config.clone(), seed_of(name, host.lives));
+    }
+
     /// Starts a restored client.
     pub fn connect(&mut self, name: Name) {
         let now = self.now;
@@ -272,7 +312,8 @@ impl World {
         moved
     }
 
-    fn carry_out(&mut self, name: Name, output: Output) {
+    /// Does what the client asks of its host.
+    pub fn carry_out(&mut self, name: Name, output: Output) {
         let now = self.now;
         let host = &mut self.hosts[name.0];
         match output {

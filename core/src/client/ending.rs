@@ -50,10 +50,10 @@ pub(crate) enum Aftermath {
 }
 
 impl Ending {
-    /// From `<failure reason>`, before or instead of a login.
+    /// From `<failure reason>`, before or instead of a login. 403 (the account is locked) keeps the keys: it may pass.
     pub(crate) const fn of_failure(reason: u32) -> Self {
         match reason {
-            401 | 403 | 419 => Self::LoggedOut(reason),
+            401 | 419 => Self::LoggedOut(reason),
             402 | 406 => Self::Banned(reason),
             405 => Self::Outdated,
             500 | 501 | 503 | 0 => Self::Busy(reason),
@@ -156,7 +156,6 @@ mod tests {
             Ending::of_stream_error(Some(401), Some(&StreamErrorCause::Removed)),
             Ending::of_stream_error(Some(516), None),
             Ending::of_failure(401),
-            Ending::of_failure(403),
         ];
         for ending in endings {
             assert_eq!(ending.aftermath(), Aftermath::Stay(Recommendation::LinkAgain), "{ending:?}");

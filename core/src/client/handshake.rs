@@ -10,6 +10,10 @@ use crate::state::account::ServerKey;
 
 impl Client {
     pub(super) fn opened(&mut self) -> Result<(), Misuse> {
+        if matches!(self.socket.phase, Phase::Closing) {
+            // The caller changed its mind while the connection was being made.
+            return Ok(());
+        }
         if !matches!(self.socket.phase, Phase::Opening) {
             return Err(Misuse::WrongState("no connection was asked for"));
         }

@@ -1,5 +1,6 @@
 //! One account's whole protocol as a state machine: what goes in, what comes out, and the loop between.
 
+mod backlog;
 mod backoff;
 mod ending;
 mod handshake;
@@ -18,12 +19,14 @@ use crate::api::{
 use crate::crypto::rng::Rng;
 use crate::flow::{self, Effect, Job, Lane, Live, Me, Need, Query, Step, Stop, Txn};
 use crate::state::account::{self, Account};
+use crate::state::asked::Asked;
 use crate::state::inbox::InboxCursor;
 use crate::state::outbox::OutboxCursor;
 use crate::state::peer::PeerCounter;
 use crate::state::prekeys::PreKeyCounter;
 use crate::state::{self, Barrier, Cache, Change, Lookup, Staged, Stored, Verdict};
 use crate::types::{Jid, Now, RequestIds, Seed};
+use backlog::Backlog;
 use backoff::Backoff;
 use ending::{Aftermath, Ending};
 use linking::Codes;
@@ -69,6 +72,9 @@ pub struct Client {
     wanted: bool,
     /// Why the connection that is ending ends.
     ending: Option<Ending>,
+    backlog: Backlog,
+    /// Bytes came that were not looked at yet.
+    unread: bool,
     outputs: VecDeque<Output>,
     next_load: u64,
     next_op: u64,
@@ -115,6 +121,7 @@ impl Client {
             OutboxCursor::key(state::outbox::CURSOR_ID),
             PeerCounter::key(state::peer::COUNTER_ID),
             PreKeyCounter::key(state::prekeys::COUNTER_ID),
+            Asked::key(state::asked::ID),
         ]
     }
 
@@ -135,6 +142,7 @@ impl Client {
         let outbox: OutboxCursor = client.root(state::outbox::CURSOR_ID)?.unwrap_or_default();
         client.root::<PeerCounter>(state::peer::COUNTER_ID)?;
         client.root::<PreKeyCounter>(state::prekeys::COUNTER_ID)?;
+        client.root::<Asked>(state::asked::ID)?;
 
         client.begin_life(account.as_ref().map_or_else(Epoch::default, |account| account.epoch));
         if let Some(account) = account {
@@ -152,12 +160,14 @@ impl Client {
 
     /// Takes something that happened outside.
     ///
+    /// After [`Faulted`](Event::Faulted) everything is ignored.
+    ///
     /// # Errors
     /// [`Misuse`] when the host broke the contract; nothing changed then.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), Misuse> {
         if self.faulted {
-            // The host still has to say that it closed the connection.
-            return if matches!(input, Input::Closed(_)) { Ok(()) } else { Err(Misuse::Faulted) };
+            // Answers may have been on their way; nothing counts any more.
+            return Ok(());
         }
         self.advance(now);
         match input {
@@ -251,6 +261,8 @@ impl Client {
             timers: Timers::default(),
             wanted: false,
             ending: None,
+            backlog: Backlog::default(),
+            unread: false,
             outputs: VecDeque::new(),
             next_load: 1,
             next_op: 1,
@@ -305,6 +317,7 @@ impl Client {
                 self.schedule.park_loading(lane, job, id, keys);
             }
             Err(Stop::Await(needs)) => self.await_needs(lane, job, needs),
+            Err(Stop::Pause(ms)) => self.schedule.park_pausing(lane, job, self.now.mono.saturating_add(ms)),
         }
         true
     }
@@ -365,9 +378,11 @@ impl Client {
             Effect::Query(_, query) => self.lose(query),
             Effect::Event(envelope) => self.outputs.push_back(Output::Event(envelope)),
             Effect::Tell(event) => self.tell(event),
+            Effect::News(connection, event) if connection == self.live.connection => self.tell(event),
+            Effect::LinkDone(connection) if connection == self.live.connection => self.link_done(),
+            Effect::LinkRefused(connection) if connection == self.live.connection => self.end(Ending::LinkRefused),
+            Effect::News(..) | Effect::LinkDone(_) | Effect::LinkRefused(_) => {}
             Effect::Open(opening) => self.open(opening),
-            Effect::LinkDone => self.link_done(),
-            Effect::LinkRefused => self.end(Ending::LinkRefused),
         }
     }
 
@@ -399,9 +414,14 @@ impl Client {
             }
             Step::Drained => self.live.draining = false,
             Step::Uploading(uploading) => self.live.uploading = uploading,
-            Step::Me(me) => self.live.me = Some(me),
+            Step::Activating => self.live.activating = true,
+            Step::Answered(asker) => self.live.note_answer(asker),
+            Step::Me(me) => {
+                // The phone has answered: there is nothing to scan any more.
+                self.codes = None;
+                self.live.me = Some(me);
+            }
             Step::Available(available) => self.live.available = available,
-            Step::Retried(message, count) => self.live.note_retry(message, count),
             Step::Unlinked => self.unlinked(),
         }
     }
@@ -487,8 +507,13 @@ impl Client {
             return;
         }
         self.ending.get_or_insert(ending);
+        if matches!(self.socket.phase, Phase::AwaitingServerHello { resumed: true, .. }) {
+            self.enqueue(Job::Remember(None));
+        }
         self.socket.phase = Phase::Closing;
         self.live.ready = false;
+        self.codes = None;
+        self.timers.quiet();
         self.outputs.push_back(Output::Close);
     }
 
@@ -497,6 +522,11 @@ impl Client {
         if matches!(self.socket.phase, Phase::Down) {
             return Err(Misuse::WrongState("there is no connection that could have closed"));
         }
+        if matches!(self.socket.phase, Phase::AwaitingServerHello { resumed: true, .. }) {
+            // The shorter handshake is given up after one failure, whatever it was.
+            self.enqueue(Job::Remember(None));
+        }
+        self.read_last_words();
         let was_confirming = matches!(self.socket.phase, Phase::Confirming);
         let ending = self.ending.take().unwrap_or(by_socket);
         let ending = if was_confirming && self.live.me.is_some() { Ending::Restart } else { ending };
@@ -505,9 +535,12 @@ impl Client {
         self.live.draining = false;
         self.live.available = false;
         self.live.uploading = false;
+        self.live.activating = false;
         self.live.connection += 1;
         self.opening = None;
         self.codes = None;
+        self.backlog = Backlog::default();
+        self.unread = false;
         self.schedule.drop_connection_work();
         for query in self.queries.abandon() {
             self.lose(query);
@@ -547,9 +580,10 @@ impl Client {
 
     /// The server has unlinked this device: nothing that was known of it counts any more.
     fn unlinked(&mut self) {
-        let Live { connection, epoch, .. } = self.live;
-        self.live = Live::default();
-        (self.live.connection, self.live.epoch, self.live.unlinked) = (connection, epoch, true);
+        let old = std::mem::take(&mut self.live);
+        // Events that were told can still be handled.
+        self.live =
+            Live { connection: old.connection, epoch: old.epoch, inbox: old.inbox, unlinked: true, ..Live::default() };
     }
 
     /// A request will not be answered.

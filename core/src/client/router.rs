@@ -7,7 +7,8 @@ use crate::api::{Event, Misuse};
 use crate::binary::{Plain, Tape};
 use crate::flow::{Failure, Query};
 use crate::stanza::{
-    Ack, Answer, EmptyResult, Incoming, NackReason, Refusal, ReturnAddress, ServerRequest, ServerRequestKind, Stanza,
+    Ack, Answer, EmptyResult, Incoming, InfoBroadcast, NackReason, OfflineBatch, Refusal, ReturnAddress, ServerRequest,
+    ServerRequestKind, Stanza,
 };
 use bytes::Bytes;
 
@@ -17,17 +18,21 @@ impl Client {
             return Err(Misuse::WrongState("there is no connection that bytes could come from"));
         }
         self.socket.push(bytes);
+        self.unread = true;
         Ok(())
     }
 
     /// Reads one frame, if there is one and this client is not behind.
     pub(super) fn read_frame(&mut self) -> bool {
-        if matches!(self.socket.phase, Phase::Down | Phase::Opening | Phase::Closing) || !self.wants_frames() {
+        if !self.may_read() {
             return false;
         }
         let frame = match self.socket.next_frame() {
             Ok(Some(frame)) => frame,
-            Ok(None) => return false,
+            Ok(None) => {
+                self.unread = false;
+                return false;
+            }
             Err(_) => {
                 self.end(Ending::Lost);
                 return true;
@@ -43,6 +48,41 @@ impl Client {
             Err(_) => self.end(Ending::Lost),
         }
         true
+    }
+
+    /// Whether the next frame may be looked at. Only a connection that is up can be held back: before that there is
+    /// nothing that could grow, and the server's patience is short.
+    pub(super) fn may_read(&self) -> bool {
+        match self.socket.phase {
+            Phase::Down | Phase::Opening | Phase::Closing => false,
+            Phase::Up => self.wants_frames(),
+            _ => true,
+        }
+    }
+
+    /// The socket is closed: the server may have said why before it did.
+    pub(super) fn read_last_words(&mut self) {
+        while self.ending.is_none()
+            && let Ok(Some(frame)) = self.socket.next_frame()
+            && let Ok(plain) = self.socket.open(frame)
+        {
+            let Ok(tape) = self.socket.decode(&plain) else { continue };
+            match Incoming::parse(&tape) {
+                Ok(Incoming::Failure(failure)) => self.ending = Some(self.of_failure(failure.reason)),
+                Ok(Incoming::StreamError(error)) => {
+                    self.ending = Some(Ending::of_stream_error(error.code, error.cause.as_ref()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A device that was never linked cannot be logged out.
+    fn of_failure(&self, reason: u32) -> Ending {
+        match Ending::of_failure(reason) {
+            Ending::LoggedOut(code) if self.live.me.is_none() => Ending::Refused(code),
+            ending => ending,
+        }
     }
 
     /// Sends a stanza on this connection.
@@ -78,7 +118,7 @@ impl Client {
             Ok(incoming) => self.route(incoming, tape),
             Err(_) => {
                 if let Ok(address) = ReturnAddress::parse(tape.root()) {
-                    self.nack(address, NackReason::Parsing);
+                    self.refuse_stanza(address, NackReason::Parsing);
                 }
                 self.refuse("a stanza lacks what its kind must have");
             }
@@ -99,12 +139,41 @@ impl Client {
                     self.enqueue(Job::LoggedIn(success));
                 }
             }
-            Incoming::Failure(failure) => self.end(Ending::of_failure(failure.reason)),
+            Incoming::Failure(failure) => self.end(self.of_failure(failure.reason)),
             Incoming::StreamError(error) => self.end(Ending::of_stream_error(error.code, error.cause.as_ref())),
             Incoming::StreamEnd => self.end(Ending::Lost),
             Incoming::Unknown { address: Some(address), .. } => self.nack(address, NackReason::UnrecognizedStanza),
             Incoming::Unknown { address: None, .. } => {}
-            other => self.enqueue(Job::Inbound(Box::new(other))),
+            Incoming::Ib(news) => {
+                for part in &news {
+                    if let InfoBroadcast::OfflinePreview(preview) = part {
+                        let count = self.backlog.announced(preview.count);
+                        self.say(&OfflineBatch { count });
+                    }
+                }
+                self.enqueue(Job::Inbound(Box::new(Incoming::Ib(news))));
+            }
+            other => {
+                if is_queued(&other)
+                    && let Some(count) = self.backlog.seen()
+                {
+                    self.say(&OfflineBatch { count });
+                }
+                if let Some(address) = address_of(&other).filter(|address| !is_storable(address)) {
+                    self.refuse_stanza(address.clone(), NackReason::Parsing);
+                    return self.refuse("an address is longer than any can be");
+                }
+                self.enqueue(Job::Inbound(Box::new(other)));
+            }
+        }
+    }
+
+    /// Answers what cannot be understood, so that it does not block the queue.
+    fn refuse_stanza(&mut self, address: ReturnAddress, reason: NackReason) {
+        if address.class == "iq" {
+            self.say(&Refusal { id: address.id, to: address.from, code: 500, text: "internal-error" });
+        } else {
+            self.nack(address, reason);
         }
     }
 
@@ -142,4 +211,32 @@ impl Client {
             self.send(plain);
         }
     }
+}
+
+/// Characters of the user part of an address. Real ones stay below 40; records are named after them.
+const USER_CHARACTERS: usize = 128;
+
+/// Whether the stanza waited at the server.
+fn is_queued(incoming: &Incoming) -> bool {
+    match incoming {
+        Incoming::Message(message) => message.is_offline,
+        Incoming::Receipt(receipt) => receipt.is_offline,
+        Incoming::Notification(notification) => notification.is_offline,
+        Incoming::Call(call) => call.is_offline,
+        _ => false,
+    }
+}
+
+fn address_of(incoming: &Incoming) -> Option<&ReturnAddress> {
+    match incoming {
+        Incoming::Message(message) => Some(&message.address),
+        Incoming::Receipt(receipt) => Some(&receipt.address),
+        Incoming::Notification(notification) => Some(&notification.address),
+        _ => None,
+    }
+}
+
+fn is_storable(address: &ReturnAddress) -> bool {
+    let named = [Some(&address.from), address.participant.as_ref(), address.recipient.as_ref()];
+    named.into_iter().flatten().all(|jid| jid.user().len() <= USER_CHARACTERS)
 }

@@ -85,6 +85,12 @@ impl Schedule {
         self.park(lane, job).parked = Some(Parked::Awaiting(needs));
     }
 
+    /// Puts the job back and parks its lane until `at`; then it asks for everything anew.
+    pub(crate) fn park_pausing(&mut self, lane: Lane, mut job: Job, at: u64) {
+        job.forget_answers();
+        self.park(lane, job).parked = Some(Parked::Pausing(at));
+    }
+
     /// The keys that `load` asked for, if it is outstanding.
     pub(crate) fn keys_of(&self, load: LoadId) -> Option<&[Key]> {
         self.lanes.values().find_map(|queue| match &queue.parked {
@@ -133,8 +139,8 @@ impl Schedule {
             let Some(queue) = self.lanes.get_mut(&lane) else { continue };
             let Some(Parked::Awaiting(needs)) = &mut queue.parked else { continue };
             needs.remove(need);
-            if let (Err(failure), Some(job)) = (result, queue.jobs.front_mut()) {
-                job.note_failure(need.clone(), failure);
+            if let Some(job) = queue.jobs.front_mut() {
+                job.note(need.clone(), result);
             }
             if needs.is_empty() {
                 queue.parked = None;
@@ -256,7 +262,7 @@ mod tests {
         assert!(!schedule.is_awaited(&need));
         for _ in 0..2 {
             let (lane, job) = schedule.next().unwrap();
-            assert!(matches!(&job, Job::Send { failures, .. } if failures.get(&need) == Some(&Failure::Gone)));
+            assert!(matches!(&job, Job::Send { settled, .. } if settled.get(&need) == Some(&Err(Failure::Gone))));
             schedule.done(lane);
         }
     }

@@ -5,7 +5,7 @@ use super::ending::Ending;
 use super::socket::Phase;
 use super::{Client, Job};
 use crate::crypto::rng::Rng;
-use crate::flow::{Failure, Query};
+use crate::flow::Query;
 use crate::types::Now;
 
 /// Pings go out after 20 to 30 seconds, as peers' do.
@@ -48,6 +48,11 @@ impl Timers {
         *self = Self::default();
     }
 
+    /// The connection is being closed: nothing is expected of it.
+    pub(crate) const fn quiet(&mut self) {
+        (self.ping, self.silence) = (None, None);
+    }
+
     /// The socket is not read: whoever waits for an answer waits from now on.
     fn defer(&mut self, mono: u64) {
         if self.silence.is_some() {
@@ -68,7 +73,8 @@ impl Client {
         if self.faulted {
             return None;
         }
-        if !self.outputs.is_empty() || !self.schedule.is_idle() {
+        let can_read = self.unread && self.may_read();
+        if !self.outputs.is_empty() || !self.schedule.is_idle() || can_read || self.barrier.can_commit() {
             return Some(self.now.mono);
         }
         let waiting = self.wants_frames();
@@ -118,11 +124,9 @@ impl Client {
             return self.end(Ending::Silent);
         }
         while let Some(query) = self.queries.expired(mono) {
-            // Nothing works before the login is complete, and the server answers everything: start over.
-            if !self.live.ready {
-                return self.end(Ending::Silent);
-            }
-            self.enqueue(Job::Reply(Box::new(query), Err(Failure::Lost)));
+            // The server answers everything, so the connection is as good as dead: whoever waits asks on the next one.
+            self.lose(query);
+            self.end(Ending::Silent);
         }
         if self.socket.is_secure() && self.timers.ping.take_if(|at| *at <= mono).is_some() {
             self.ask(Query::Ping);

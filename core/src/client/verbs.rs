@@ -45,9 +45,10 @@ impl Client {
         Ok(())
     }
 
-    /// Accepts a message for a user. Once accepted it survives restarts under the id returned here until the server has
-    /// it; exactly one [`SendFinished`](crate::api::Event::SendFinished) tells how that ended. May be called while there
-    /// is no connection. Costs one commit.
+    /// Accepts a message for a user. From the next commit on it survives restarts under the id returned here until the
+    /// server has it; exactly one [`SendFinished`](crate::api::Event::SendFinished) tells how that ended. May be called
+    /// while there is no connection. A caller that cannot know whether a send was accepted before a crash repeats it under
+    /// the same id: that is the same send.
     ///
     /// `content` is a serialised `Message`; `id` is drawn if not given.
     ///

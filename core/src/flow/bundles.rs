@@ -47,7 +47,8 @@ pub(crate) fn start(
     let identity = PublicKey::from_bytes(bundle.identity);
 
     // A companion that nobody vouches for gets no message.
-    if device.device() != 0 && !is_vouched_for(bundle, &identity, primary.as_ref()) {
+    let vouched_for = |statement| is_authentic(statement, &identity, primary.as_ref());
+    if device.device() != 0 && !bundle.device_identity.as_deref().is_some_and(vouched_for) {
         return Ok(Err(Failure::Unusable));
     }
     let Some(verified) = keys_of(bundle, identity).and_then(|keys| keys.verify().ok()) else {
@@ -81,7 +82,11 @@ fn keys_of(bundle: &stanza::PreKeyBundle, identity: PublicKey) -> Option<crate::
 }
 
 /// Whether the phone of the user has signed this companion. A phone whose key is not known yet is taken at its word.
-fn is_vouched_for(bundle: &stanza::PreKeyBundle, identity: &PublicKey, primary: Option<&Identity>) -> bool {
-    let Some(statement) = &bundle.device_identity else { return false };
-    adv::verify_device_identity(statement, identity, primary.map(|primary| &primary.0)).is_ok()
+pub(crate) fn is_authentic(statement: &[u8], identity: &PublicKey, primary: Option<&Identity>) -> bool {
+    let known = primary.map(|primary| primary.0);
+    match adv::verify_device_identity(statement, identity, known.as_ref()) {
+        // A statement brings its own key along; it proves nothing unless that is the phone's.
+        Ok(found) => known.is_none() || found.account_key == known,
+        Err(_) => false,
+    }
 }

@@ -7,6 +7,7 @@ use crate::pairing::payload::{Registration, login_payload, registration_payload}
 use crate::stanza::{InfoBroadcast, Success, UnifiedSession};
 use crate::state::Miss;
 use crate::state::account::{self, Account, ServerKey};
+use crate::state::inbox::{self, InboxCursor};
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -27,7 +28,6 @@ pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) ->
         None => {
             let mut account = Account::create(live.epoch, txn.rng);
             prekeys::make_signed(txn, &mut account);
-            txn.write(account::ID, &account);
             account
         }
     };
@@ -35,7 +35,7 @@ pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) ->
         // A phone number is digits; the server refuses a device whose address it did not give itself.
         Some(linked) => login_payload(profile, linked.pn.user().parse().unwrap_or(0), linked.pn.device()),
         None => {
-            let signed = prekeys::current_signed(txn, &mut account)?;
+            let signed = prekeys::current_signed(txn, &mut account)?.public();
             let keys = Registration {
                 registration_id: account.registration_id.0,
                 identity: account.identity.public,
@@ -126,6 +126,8 @@ pub(crate) fn activated(txn: &mut Txn<'_>, live: &Live, reply: &Reply) -> Result
 pub(crate) fn informed(txn: &mut Txn<'_>, live: &Live, news: &InfoBroadcast) -> Result<(), Stop> {
     match news {
         InfoBroadcast::Offline { count } => {
+            // Told after the events of what was drained: reading where they are kept waits for their commit.
+            txn.read::<InboxCursor>(inbox::CURSOR_ID)?;
             txn.change(Step::Drained);
             txn.news(live, Event::OfflineDrained { count: *count });
         }

@@ -1,8 +1,9 @@
 //! From one ciphertext to its plaintext: loads what the ratchet needs, stores what it changed.
 
 use super::receive::Origin;
-use super::{Stop, Txn, devices, peers};
+use super::{Stop, Txn, bundles, devices, peers};
 use crate::api::UndecryptableReason;
+use crate::crypto::PublicKey;
 use crate::signal::{
     Accepted, Archive, DecryptError, Distribution, GroupDecryptError, GroupMessage, JumpLimit, LocalIdentity,
     OwnPreKeys, PreKey, PreKeyMessage, RetryReason, SenderKeyRecord, Session, SignalMessage, SignedPreKey,
@@ -31,12 +32,12 @@ pub(crate) fn open(txn: &mut Txn<'_>, message: &Message, origin: &Origin, enc: &
         return Ok(Opened::Unknown);
     }
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(Opened::Unknown) };
-    let id = origin.sender_peer.device_id(origin.sender.device());
+    let id = origin.device_id();
     let limit = if origin.from_me { JumpLimit::OWN_DEVICE } else { JumpLimit::CONTACT };
     let bytes = &enc.ciphertext.bytes;
     match enc.ciphertext.kind {
         EncKind::Message => pairwise(txn, &account, id, bytes, limit),
-        EncKind::PreKeyMessage => first(txn, &account, origin, id, bytes, limit),
+        EncKind::PreKeyMessage => first(txn, &account, message, origin, bytes, limit),
         EncKind::SenderKeyMessage => group(txn, message, origin, bytes),
         _ => Ok(Opened::Unknown),
     }
@@ -72,8 +73,8 @@ fn pairwise(txn: &mut Txn<'_>, account: &Account, id: Vec<u8>, bytes: &[u8], lim
 fn first(
     txn: &mut Txn<'_>,
     account: &Account,
+    stanza: &Message,
     origin: &Origin,
-    id: Vec<u8>,
     bytes: &[u8],
     limit: JumpLimit,
 ) -> Result<Opened, Stop> {
@@ -81,6 +82,10 @@ fn first(
         Ok(message) => message,
         Err(error) => return Ok(failed(error.into())),
     };
+    let id = origin.device_id();
+    if !is_vouched_for(txn, stanza, origin, message.identity())? {
+        return Ok(Opened::Failed(UndecryptableReason::BadIdentity, RetryReason::AdvFailure));
+    }
     let old = txn.read::<Session>(id.clone())?;
     if let Some(mut session) = old.clone() {
         let own = &account.identity.public;
@@ -125,6 +130,19 @@ fn first(
         }
         Err(error) => Ok(failed(error)),
     }
+}
+
+/// Whether the phone of the sender has signed the companion that sends. Own devices must show it; of others, what is
+/// shown must be true.
+fn is_vouched_for(txn: &mut Txn<'_>, stanza: &Message, origin: &Origin, identity: &PublicKey) -> Result<bool, Stop> {
+    if origin.sender.device() == 0 {
+        return Ok(true);
+    }
+    let primary = txn.read::<Identity>(origin.sender_peer.device_id(0))?;
+    Ok(match &stanza.device_identity {
+        Some(statement) => bundles::is_authentic(statement, identity, primary.as_ref()),
+        None => !origin.from_me,
+    })
 }
 
 /// Tries with the session alone; the archive is only loaded for what is not in order.
@@ -174,7 +192,7 @@ fn group(txn: &mut Txn<'_>, message: &Message, origin: &Origin, bytes: &[u8]) ->
 
 /// A sender key belongs to one device in one group.
 fn sender_key_id(group: &Jid, origin: &Origin) -> Vec<u8> {
-    let mut id = origin.sender_peer.device_id(origin.sender.device());
+    let mut id = origin.device_id();
     id.extend_from_slice(group.to_string().as_bytes());
     id
 }

@@ -54,7 +54,7 @@ pub(crate) fn answered(txn: &mut Txn<'_>, users: &[Jid], reply: &Reply) -> Resul
 /// Something about the devices of `user` has changed: the next send asks.
 pub(crate) fn changed(txn: &mut Txn<'_>, user: &Jid) -> Result<(), Stop> {
     if let Some(peer) = peers::find(txn, user)? {
-        txn.delete::<DeviceList>(peer.record_id());
+        outdate(txn, peer)?;
     }
     Ok(())
 }
@@ -63,7 +63,15 @@ pub(crate) fn changed(txn: &mut Txn<'_>, user: &Jid) -> Result<(), Stop> {
 pub(crate) fn seen(txn: &mut Txn<'_>, peer: PeerId, device: u16) -> Result<(), Stop> {
     let list = txn.read::<DeviceList>(peer.record_id())?;
     if list.is_some_and(|list| list.devices.iter().all(|known| known.id != device)) {
-        txn.delete::<DeviceList>(peer.record_id());
+        outdate(txn, peer)?;
+    }
+    Ok(())
+}
+
+/// The list stays, so that an older one is not taken for a newer.
+fn outdate(txn: &mut Txn<'_>, peer: PeerId) -> Result<(), Stop> {
+    if let Some(list) = txn.read::<DeviceList>(peer.record_id())? {
+        txn.write(peer.record_id(), &DeviceList { fetched: 0, ..list });
     }
     Ok(())
 }
@@ -78,6 +86,13 @@ fn accepted(txn: &mut Txn<'_>, peer: PeerId, stated: &stanza::DeviceList) -> Res
         // The phone was never met: taken at its word, as its key will be.
         None => KeyIndexList::read_unverified(bytes).ok(),
     });
+    let old = txn.read::<DeviceList>(peer.record_id())?;
+    let fetched = txn.now.unix_seconds();
+    if let (Some(old), Some(list)) = (old, &signed)
+        && list.timestamp < old.signed_at
+    {
+        return Ok(DeviceList { fetched, ..old });
+    }
     let mut devices: Vec<Device> = Vec::with_capacity(stated.devices.len());
     for device in &stated.devices {
         let admitted = device.id == 0
@@ -93,5 +108,5 @@ fn accepted(txn: &mut Txn<'_>, peer: PeerId, stated: &stanza::DeviceList) -> Res
     devices.sort_unstable_by_key(|device| device.id);
     devices.dedup_by_key(|device| device.id);
     let signed_at = signed.map_or(0, |list| list.timestamp);
-    Ok(DeviceList { devices, fetched: txn.now.unix_seconds(), signed_at })
+    Ok(DeviceList { devices, fetched, signed_at })
 }

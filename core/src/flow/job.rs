@@ -2,7 +2,7 @@
 
 use super::{
     Accepted, Failure, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, logout, notifications,
-    pair_qr, prekeys, presence, receipts, receive, send,
+    pair_qr, prekeys, presence, receipts, receive, retry, send,
 };
 use crate::api::{ChatState, Config, MessageId, OpId};
 use crate::stanza::{Incoming, IncomingReceipt, PairSuccess, Success};
@@ -112,10 +112,13 @@ impl Job {
             | Self::Forget
             | Self::Replay(_)
             | Self::Recall(_) => true,
+            Self::Reply(query, _) => query.outlives_connection(),
             // Unanswered stanzas are sent again by the server; pending sends are put in line again at the next login.
-            Self::Inbound(_) | Self::LoggedIn(_) | Self::PairSuccess { .. } | Self::Reply(..) | Self::Send { .. } => {
-                false
-            }
+            Self::Inbound(_)
+            | Self::LoggedIn(_)
+            | Self::PairSuccess { .. }
+            | Self::Send { .. }
+            | Self::Resend { .. } => false,
         }
     }
 
@@ -198,7 +201,7 @@ fn run_reply(txn: &mut Txn<'_>, live: &Live, query: &Query, reply: &Reply) -> Re
         Query::Ping | Query::Clean { .. } => Ok(()),
         Query::Active => connect::activated(txn, live, reply),
         Query::PreKeyCount => prekeys::counted(txn, live, reply),
-        Query::PreKeyUpload { next, .. } => prekeys::uploaded(txn, live, *next, reply),
+        Query::PreKeyUpload { upload, next } => prekeys::uploaded(txn, live, (*next, upload.signed.id), reply),
         Query::Rotate { id, .. } => prekeys::rotated(txn, *id, reply),
         Query::Devices { users } => devices::answered(txn, users, reply),
         Query::Bundles { devices } => bundles::answered(txn, devices, reply),

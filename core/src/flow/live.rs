@@ -30,7 +30,7 @@ pub(crate) struct Live {
     /// The server was told to deliver.
     pub(crate) activating: bool,
     /// How often devices were answered that asked for a send again, oldest first.
-    answered: VecDeque<(Asker, u32)>,
+    pub(crate) answered: VecDeque<(Asker, u32)>,
 }
 
 /// A device that asked for a send again.

@@ -1,6 +1,6 @@
 //! The life of prekeys: made, stored, uploaded, handed out by the server, used once.
 
-use super::{Effect, Live, Query, Reply, Step, Stop, Txn, connect, query};
+use super::{Effect, Failure, Live, Query, Reply, Step, Stop, Txn, connect, query};
 use crate::signal::{PreKey, PreKeyId, SignedPreKey, SignedPreKeyId};
 use crate::stanza::{PreKeyCount, PreKeyUpload, PublicPreKey, PublicSignedPreKey, RotateSignedPreKey};
 use crate::state::account::{self, Account};
@@ -20,17 +20,25 @@ const ROTATE_S: u64 = 7 * 24 * 3600;
 /// Signed prekeys kept, so that first messages on their way can still be opened.
 const SIGNED_KEPT: u32 = 3;
 
-/// Makes the account's next signed prekey and stores its private half.
-pub(crate) fn make_signed(txn: &mut Txn<'_>, account: &mut Account) {
+/// Makes the account's next signed prekey and stores its private half. The one that the server has stays until the
+/// server has taken another.
+pub(crate) fn make_signed(txn: &mut Txn<'_>, account: &mut Account) -> SignedPreKey {
     let id = SignedPreKeyId::new(account.signed_prekey_id).map_or(SignedPreKeyId::FIRST, SignedPreKeyId::next);
     let now = txn.now.unix_seconds();
     let key = SignedPreKey::generate(id, &account.identity, now, txn.rng);
     txn.write(record_id(id.number()), &key);
-    if let Some(old) = id.number().checked_sub(SIGNED_KEPT).filter(|old| *old > 0) {
-        txn.delete::<SignedPreKey>(record_id(old));
-    }
     account.signed_prekey_id = id.number();
     account.signed_prekey_made = now;
+    txn.write(account::ID, account);
+    key
+}
+
+/// The newest signed prekey; a new one should its record be lost.
+pub(crate) fn current_signed(txn: &mut Txn<'_>, account: &mut Account) -> Result<SignedPreKey, Miss> {
+    match txn.read::<SignedPreKey>(record_id(account.signed_prekey_id))? {
+        Some(key) => Ok(key),
+        None => Ok(make_signed(txn, account)),
+    }
 }
 
 /// After the login: a device that never uploaded does so before the server delivers; others only look.
@@ -39,14 +47,18 @@ pub(crate) fn at_login(txn: &mut Txn<'_>, live: &Live, account: &mut Account) ->
     if !counter.uploaded {
         return upload(txn, live);
     }
+    let staged = current_signed(txn, account)?;
+    let is_due = txn.now.unix_seconds().saturating_sub(account.signed_prekey_made) >= ROTATE_S;
+    let offered = match account.signed_prekey_confirmed == staged.id.number() {
+        // Made before, but the server never said that it has it: the same is offered again.
+        false => Some(staged),
+        true => is_due.then(|| make_signed(txn, account)),
+    };
     connect::activate(txn, live);
     txn.effect(Effect::Query(live.connection, Query::PreKeyCount));
-    if txn.now.unix_seconds().saturating_sub(account.signed_prekey_made) >= ROTATE_S {
-        make_signed(txn, account);
-        txn.write(account::ID, account);
-        if let Some(key) = signed_key(txn, account.signed_prekey_id)? {
-            txn.effect(Effect::Query(live.connection, Query::Rotate { id: account.signed_prekey_id, key }));
-        }
+    if let Some(key) = offered {
+        let query = Query::Rotate { id: key.id.number(), key: published_signed(&key) };
+        txn.effect(Effect::Query(live.connection, query));
     }
     Ok(())
 }
@@ -65,9 +77,12 @@ pub(crate) fn few_left(txn: &mut Txn<'_>, live: &Live, left: u32) -> Result<(), 
 }
 
 /// The server has the uploaded prekeys, or refused them.
-pub(crate) fn uploaded(txn: &mut Txn<'_>, live: &Live, next: u32, reply: &Reply) -> Result<(), Stop> {
+pub(crate) fn uploaded(txn: &mut Txn<'_>, live: &Live, (next, signed): (u32, u32), reply: &Reply) -> Result<(), Stop> {
     let mut counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
     if query::parsed::<PreKeyUpload>(reply).is_ok() {
+        if let Some(account) = txn.read::<Account>(account::ID)? {
+            confirm(txn, account, signed);
+        }
         counter.unconfirmed = next;
         counter.uploaded = true;
         txn.write(COUNTER_ID, &counter);
@@ -80,18 +95,29 @@ pub(crate) fn uploaded(txn: &mut Txn<'_>, live: &Live, next: u32, reply: &Reply)
     Ok(())
 }
 
-/// The server has the new signed prekey, or wants another one: then the next login makes it.
+/// The server has the new signed prekey, or refuses it for good: then the next login offers another one.
 pub(crate) fn rotated(txn: &mut Txn<'_>, id: u32, reply: &Reply) -> Result<(), Stop> {
-    if query::parsed::<RotateSignedPreKey>(reply).is_ok() {
-        return Ok(());
-    }
-    if let Some(mut account) = txn.read::<Account>(account::ID)?
-        && account.signed_prekey_id == id
-    {
-        account.signed_prekey_made = 0;
-        txn.write(account::ID, &account);
+    let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
+    match query::parsed::<RotateSignedPreKey>(reply) {
+        Ok(()) => confirm(txn, account, id),
+        Err(Failure::Refused(406 | 409)) if account.signed_prekey_id == id => {
+            make_signed(txn, &mut account);
+        }
+        Err(_) => {}
     }
     Ok(())
+}
+
+/// The server hands out the signed prekey `id` from now on; of those before, the newest are kept for what is on its way.
+fn confirm(txn: &mut Txn<'_>, mut account: Account, id: u32) {
+    if account.signed_prekey_confirmed == id {
+        return;
+    }
+    account.signed_prekey_confirmed = id;
+    txn.write(account::ID, &account);
+    if let Some(old) = id.checked_sub(SIGNED_KEPT).filter(|old| *old > 0) {
+        txn.delete::<SignedPreKey>(record_id(old));
+    }
 }
 
 /// Makes a one-time prekey that is never uploaded, for one peer that is asked to send again.
@@ -104,24 +130,17 @@ pub(crate) fn make_private(txn: &mut Txn<'_>) -> Result<Option<PublicPreKey>, Mi
     Ok(Some(published(&key)))
 }
 
-/// The signed prekey `id` as it is published.
-pub(crate) fn signed_key(txn: &mut Txn<'_>, id: u32) -> Result<Option<PublicSignedPreKey>, Miss> {
-    let key = txn.read::<SignedPreKey>(record_id(id))?;
-    Ok(key.map(|key| {
-        let public = key.public();
-        PublicSignedPreKey {
-            id: public.id.number(),
-            key: *public.key.as_bytes(),
-            signature: *public.signature.as_bytes(),
-        }
-    }))
+/// A signed prekey as it is published.
+pub(crate) fn published_signed(key: &SignedPreKey) -> PublicSignedPreKey {
+    let public = key.public();
+    PublicSignedPreKey { id: public.id.number(), key: *public.key.as_bytes(), signature: *public.signature.as_bytes() }
 }
 
 /// Uploads a batch: what was stored but never confirmed first, so that a crash in between repeats the same keys.
 fn upload(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
-    let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
+    let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let mut counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
-    let Some(signed) = signed_key(txn, account.signed_prekey_id)? else { return Ok(()) };
+    let signed = published_signed(&current_signed(txn, &mut account)?);
     let unconfirmed = counter.unconfirmed();
     txn.expect(unconfirmed.iter().map(|id| PreKey::key(record_id(*id))))?;
     let mut one_time = Vec::with_capacity(BATCH);

@@ -71,9 +71,7 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt
         Some(recipient) if from_me => recipient.to_user(),
         _ => address.from.to_user(),
     };
-    if receipt.kind == ReceiptType::Retry {
-        retry::asked(txn, live, receipt, device)?;
-    }
+    let is_answered_later = receipt.kind == ReceiptType::Retry && retry::asked(txn, live, receipt, device)?;
     let now = txn.now.unix_seconds();
     let readers = if receipt.readers.is_empty() {
         vec![(device.clone(), receipt.timestamp, &receipt.kind)]
@@ -91,9 +89,15 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt
         };
         inbox::deliver(txn, Event::ReceiptReceived(Box::new(event)))?;
     }
-    let ack = Ack::of(address.clone());
-    txn.send(live, &ack);
+    if !is_answered_later {
+        acknowledge(txn, live, receipt);
+    }
     Ok(())
+}
+
+/// The one answer that a receipt gets.
+pub(crate) fn acknowledge(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt) {
+    txn.send(live, &Ack::of(receipt.address.clone()));
 }
 
 fn kind(kind: &ReceiptType) -> ReceiptKind {

@@ -1,6 +1,7 @@
 //! Receiving messages: decrypt, unwrap, deliver to the inbox, answer once.
 
 use super::decrypt::{self, Opened};
+use super::retry::Time;
 use super::{Live, Me, Stop, Txn, TxnExt, inbox, peers, receipts, retry};
 use crate::api::{Aliases, Event, MessageEvent, UndecryptableEvent, UndecryptableReason};
 use crate::message::{Scanned, unpad, unwrap_device_sent};
@@ -22,6 +23,13 @@ pub(crate) struct Origin {
     pub(crate) chat_aliases: Aliases,
 }
 
+impl Origin {
+    /// The record id of what belongs to the sending device.
+    pub(crate) fn device_id(&self) -> Vec<u8> {
+        self.sender_peer.device_id(self.sender.device())
+    }
+}
+
 /// What became of a message.
 enum Outcome {
     /// At least one ciphertext was read, or had been before.
@@ -41,14 +49,26 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
         deliver_undecryptable(txn, message, &origin, UndecryptableReason::Unavailable)?;
         return acknowledge(txn, live, message, None);
     }
-    match read(txn, live, message, &origin)? {
-        Outcome::Read => receipts::delivered(txn, live, message, &origin),
+    if message.enc.is_empty()
+        && let Some(content) = &message.plaintext
+    {
+        deliver(txn, message, &origin, origin.chat.clone(), origin.chat_aliases.clone(), content.clone())?;
+        return acknowledge(txn, live, message, None);
+    }
+    let was_read = retry::was_read(txn, message, &origin)?;
+    match read(txn, live, message, &origin, was_read)? {
+        // A copy was read before: this one only had to move the ratchet.
+        _ if was_read => receipts::delivered(txn, live, message, &origin),
+        Outcome::Read => {
+            retry::note_read(txn, message, &origin)?;
+            receipts::delivered(txn, live, message, &origin)
+        }
         Outcome::Hopeless(reason, nack) => {
             deliver_undecryptable(txn, message, &origin, reason)?;
             acknowledge(txn, live, message, Some(nack))
         }
         Outcome::Retry(reason, why) => {
-            if retry::ask(txn, live, message, &origin, why)? == retry::Asked::First {
+            if retry::ask(txn, live, message, &origin, why)? == Time::First {
                 deliver_undecryptable(txn, message, &origin, reason)?;
             }
             acknowledge(txn, live, message, None)
@@ -57,14 +77,14 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
 }
 
 /// Opens the ciphertexts in the order that lets one bring the key of the next: pairwise ones, then the group's.
-fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin) -> Result<Outcome, Stop> {
+fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, was_read: bool) -> Result<Outcome, Stop> {
     let mut outcome = None;
     let is_pairwise = |kind: &EncKind| matches!(kind, EncKind::Message | EncKind::PreKeyMessage);
     let pairwise = message.enc.iter().filter(|enc| is_pairwise(&enc.ciphertext.kind));
     let group = message.enc.iter().filter(|enc| !is_pairwise(&enc.ciphertext.kind));
     for enc in pairwise.chain(group) {
         let result = match decrypt::open(txn, message, origin, enc)? {
-            Opened::Plain(padded) => take(txn, live, message, origin, padded)?,
+            Opened::Plain(padded) => take(txn, live, message, origin, padded, was_read)?,
             Opened::Before => Outcome::Read,
             Opened::Failed(reason, why) => Outcome::Retry(reason, why),
             Opened::Unknown => Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled),
@@ -80,7 +100,14 @@ fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin) -> R
 }
 
 /// Takes a decrypted plaintext: keys to the store, content to the inbox.
-fn take(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, padded: Vec<u8>) -> Result<Outcome, Stop> {
+fn take(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    message: &Message,
+    origin: &Origin,
+    padded: Vec<u8>,
+    was_read: bool,
+) -> Result<Outcome, Stop> {
     let damaged = || Outcome::Hopeless(UndecryptableReason::NotAMessage, Nack::InvalidProtobuf);
     let mut content = Bytes::from(padded);
     let Ok(length) = unpad(&content).map(<[u8]>::len) else { return Ok(damaged()) };
@@ -91,6 +118,9 @@ fn take(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, padd
         if scanned.is_only_group_key() {
             return Ok(Outcome::Read);
         }
+    }
+    if was_read {
+        return Ok(Outcome::Read);
     }
     let mut chat = origin.chat.clone();
     if let Some(copy) = scanned.device_sent {
@@ -107,6 +137,19 @@ fn take(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, padd
         }
     }
     let chat_aliases = if chat == origin.chat { origin.chat_aliases.clone() } else { aliases_of(txn, live, &chat)? };
+    deliver(txn, message, origin, chat, chat_aliases, content)?;
+    Ok(Outcome::Read)
+}
+
+/// Hands a message to the application.
+fn deliver(
+    txn: &mut Txn<'_>,
+    message: &Message,
+    origin: &Origin,
+    chat: Jid,
+    chat_aliases: Aliases,
+    content: Bytes,
+) -> Result<(), Stop> {
     let event = MessageEvent {
         id: message.id.clone(),
         chat,
@@ -120,7 +163,7 @@ fn take(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, padd
         content,
     };
     inbox::deliver(txn, Event::MessageReceived(Box::new(event)))?;
-    Ok(Outcome::Read)
+    Ok(())
 }
 
 /// The attributes of a stanza teach which number and which LID are one person: before decrypting, since the session is

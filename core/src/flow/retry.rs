@@ -1,12 +1,14 @@
 //! What happens when a message cannot be read: its sender is asked to send it again, with fresh keys; and others who
 //! ask are answered from the outbox.
 
+use super::live::Asker;
 use super::receive::Origin;
-use super::{Live, Step, Stop, Txn, TxnExt, bundles, fanout, live, peers, prekeys};
+use super::{Job, Live, Need, Settled, Step, Stop, Txn, TxnExt, bundles, fanout, peers, prekeys, receipts};
 use crate::message::{Classification, pad, wrap_device_sent};
 use crate::signal::{RetryReason, Session};
 use crate::stanza::{IncomingMessage, IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryReceipt};
 use crate::state::account::{self, Account};
+use crate::state::asked::{self, Asked, AskedMessage};
 use crate::state::outbox::{Entry, Sequence, record_id};
 use crate::types::Jid;
 
@@ -18,9 +20,25 @@ const MOST_ANSWERED: u32 = 5;
 
 /// Whether this was the first time that a message was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Time {
     First,
     Again,
+}
+
+/// Whether a copy of a message that was asked for again has been read already.
+pub(crate) fn was_read(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origin) -> Result<bool, Stop> {
+    let asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
+    Ok(asked.find(&origin.device_id(), &message.id).is_some_and(|known| known.read))
+}
+
+/// Notes that a message was read, if it was ever asked for: further copies count for nothing.
+pub(crate) fn note_read(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origin) -> Result<(), Stop> {
+    let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
+    if let Some(known) = asked.find(&origin.device_id(), &message.id).filter(|known| !known.read).cloned() {
+        asked.remember(AskedMessage { read: true, ..known });
+        txn.write(asked::ID, &asked);
+    }
+    Ok(())
 }
 
 /// Asks the sender of a message that could not be read to send it again.
@@ -30,25 +48,25 @@ pub(crate) fn ask(
     message: &IncomingMessage,
     origin: &Origin,
     why: RetryReason,
-) -> Result<Asked, Stop> {
-    let asked = live::Asked { sender: origin.sender.clone(), id: message.id.clone() };
-    let before = live.retries_of(&asked);
+) -> Result<Time, Stop> {
+    let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
+    let device = origin.device_id();
+    let before = asked.find(&device, &message.id).map_or(0, |known| known.count);
     let theirs = message.enc.iter().map(|enc| enc.count).max().unwrap_or(0);
-    let count = before.max(theirs) + 1;
-    let first = if before == 0 { Asked::First } else { Asked::Again };
+    let time = if before == 0 { Time::First } else { Time::Again };
+    let count = before.max(theirs.min(MOST_ASKED)) + 1;
     if count > MOST_ASKED {
-        return Ok(first);
+        return Ok(time);
     }
-    let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(first) };
+    let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(time) };
     // The keys come along at once: a sender without a usable session needs them, and one with a session ignores them.
-    let signed = prekeys::signed_key(txn, account.signed_prekey_id)?;
-    let one_time = prekeys::make_private(txn)?;
-    let keys = signed.map(|signed| RetryKeys {
+    let signed = prekeys::current_signed(txn, &mut account)?;
+    let keys = RetryKeys {
         identity: *account.identity.public.as_bytes(),
-        one_time,
-        signed,
+        one_time: prekeys::make_private(txn)?,
+        signed: prekeys::published_signed(&signed),
         device_identity: account.linked.as_ref().map(|linked| linked.device_identity.clone()),
-    });
+    };
     let receipt = RetryReceipt {
         to: message.address.from.clone(),
         participant: message.address.participant.clone(),
@@ -59,38 +77,66 @@ pub(crate) fn ask(
         count,
         error: Some(why.code().into()),
         registration: account.registration_id.0,
-        keys,
+        keys: Some(keys),
     };
     txn.send(live, &receipt);
-    txn.change(Step::Retried(asked, count));
-    Ok(first)
+    asked.remember(AskedMessage { device, id: message.id.clone(), count, read: false });
+    txn.write(asked::ID, &asked);
+    Ok(time)
 }
 
-/// A device could not read one of our messages: it gets a session if it sent keys, then the message again, alone and
-/// under the same id.
-pub(crate) fn asked(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt, device: &Jid) -> Result<(), Stop> {
+/// A device could not read one of our messages. What follows may need the server, so it does not hold up what the
+/// server delivers; the receipt is acknowledged when it is done.
+pub(crate) fn asked(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt, device: &Jid) -> Result<bool, Stop> {
+    let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(false) };
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(false) };
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(false) };
+    // Only those who were meant to read it may ask for it, and not without end.
+    if !me.is_me(device) && peers::resolve(txn, device)? != peers::resolve(txn, &entry.chat)? {
+        return Ok(false);
+    }
+    let asker = Asker { device: device.clone(), sequence };
+    if live.answers_to(&asker) >= MOST_ANSWERED {
+        return Ok(false);
+    }
+    txn.change(Step::Answered(asker));
+    let (receipt, device) = (Box::new(receipt.clone()), device.clone());
+    txn.change(Step::Enqueue(Job::Resend { receipt, device, sequence, settled: Settled::new() }));
+    Ok(true)
+}
+
+/// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
+/// session; one that registered anew or has no session gets one from the server's bundle.
+pub(crate) fn resend(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    receipt: &IncomingReceipt,
+    device: &Jid,
+    sequence: u64,
+    settled: &Settled,
+) -> Result<(), Stop> {
     let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(()) };
-    if request.count > MOST_ANSWERED {
-        return Ok(());
-    }
-    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(()) };
-    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
-    let own = me.is_me(device);
-    // Only those who were meant to read it may ask for it.
+    let need = Need::Session(device.clone());
     let peer = peers::resolve(txn, device)?;
-    if !own && peer != peers::resolve(txn, &entry.chat)? {
-        return Ok(());
-    }
-    if let (Some(keys), Some(registration)) = (&request.keys, request.registration)
-        && bundles::start(txn, device, &bundle(keys, registration))?.is_err()
-    {
-        return Ok(());
-    }
     let session_id = peer.device_id(device.device());
+    if let (Some(keys), Some(registration)) = (&request.keys, request.registration) {
+        // Keys that are not authentic start nothing; the old session may still serve.
+        let _ = bundles::start(txn, device, &bundle(keys, registration))?;
+    } else if !settled.contains_key(&need) {
+        let session = txn.read::<Session>(session_id.clone())?;
+        let is_same = |session: &Session| {
+            request.registration.is_none_or(|registration| registration == session.remote_registration_id().0)
+        };
+        if !session.is_some_and(|session| is_same(&session)) {
+            return Err(Stop::Await(vec![need]));
+        }
+    }
+    receipts::acknowledge(txn, live, receipt);
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
     let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(()) };
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let Ok(class) = Classification::of(&entry.content) else { return Ok(()) };
-    let plaintext = if own {
+    let plaintext = if me.is_me(device) {
         let Ok(copy) = wrap_device_sent(&entry.content, &entry.chat.to_string(), None) else { return Ok(()) };
         pad(&copy, txn.rng)
     } else {

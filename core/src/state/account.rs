@@ -29,6 +29,8 @@ pub(crate) struct Account {
     pub(crate) signed_prekey_id: u32,
     /// When it was made, in seconds since 1970.
     pub(crate) signed_prekey_made: u64,
+    /// The newest signed prekey that the server is known to have; 0 for none.
+    pub(crate) signed_prekey_confirmed: u32,
     /// Set by linking.
     pub(crate) linked: Option<Linked>,
     /// Opaque bytes that the server wants to see in front of the next connection.
@@ -71,6 +73,7 @@ impl Account {
             adv_secret: Secret::from(rng.bytes::<32>()),
             signed_prekey_id: 0,
             signed_prekey_made: 0,
+            signed_prekey_confirmed: 0,
             linked: None,
             routing_info: Bytes::new(),
             server_key: None,
@@ -104,6 +107,8 @@ struct AccountRecord {
     server_key: Option<ServerKeyRecord>,
     #[prost(string, tag = "11")]
     push_name: String,
+    #[prost(uint32, tag = "12")]
+    signed_prekey_confirmed: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -164,6 +169,7 @@ impl Stored for Account {
                 adv_secret: self.adv_secret.expose().to_vec(),
                 signed_prekey_id: self.signed_prekey_id,
                 signed_prekey_made: self.signed_prekey_made,
+                signed_prekey_confirmed: self.signed_prekey_confirmed,
                 linked,
                 routing_info: self.routing_info.clone(),
                 server_key,
@@ -184,6 +190,7 @@ impl Stored for Account {
             adv_secret: Secret::from(array(&found.adv_secret)?),
             signed_prekey_id: found.signed_prekey_id,
             signed_prekey_made: found.signed_prekey_made,
+            signed_prekey_confirmed: found.signed_prekey_confirmed,
             linked,
             routing_info: found.routing_info.clone(),
             server_key,

@@ -115,6 +115,11 @@ impl<E> Barrier<E> {
         Some(commit)
     }
 
+    /// Whether a commit could be handed to the store now.
+    pub(crate) fn can_commit(&self) -> bool {
+        self.in_flight.is_none() && !self.growing.writes.is_empty()
+    }
+
     /// When a busy store is to be asked again.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.in_flight.as_ref().and_then(|flight| flight.retry_at)

@@ -1,6 +1,7 @@
 //! Records as they were ever written must decode for ever.
 
 use super::account::Account;
+use super::asked::Asked;
 use super::devices::DeviceList;
 use super::inbox::{InboxCursor, Unhandled};
 use super::outbox::{Entry, OutboxCursor, Sequence};
@@ -14,7 +15,7 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 17;
+const KINDS: usize = 18;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -29,6 +30,7 @@ fn every_record_that_was_ever_written_still_decodes() {
         let again = match kind {
             "Account" => reads::<Account>(&record),
             "Alias" => reads::<Alias>(&record),
+            "Asked" => reads::<Asked>(&record),
             "Archive" => reads::<Archive>(&record),
             "DeviceList" => reads::<DeviceList>(&record),
             "Entry" => reads::<Entry>(&record),

@@ -12,6 +12,7 @@ mod txn;
 mod ever_written;
 
 pub(crate) mod account;
+pub(crate) mod asked;
 pub(crate) mod devices;
 pub(crate) mod inbox;
 pub(crate) mod outbox;

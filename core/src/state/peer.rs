@@ -63,6 +63,7 @@ impl Default for PeerCounter {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct PeerRecord {
     #[prost(string, optional, tag = "1")]
     pn: Option<String>,

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use whatsio_core::api::{CommitError, Event, FaultReason, Misuse};
+use whatsio_core::api::{CommitError, Event, FaultReason, Misuse, Output, Recommendation, Space};
 use whatsio_tests::world::{Name, World};
 
 fn pair(seed: u8) -> (World, Name, Name) {
@@ -177,4 +177,139 @@ fn whoever_restores_an_account_fences_off_whoever_had_it() {
     });
     assert_eq!(fault, Some(FaultReason::Fenced));
     assert!(world.texts(bob).is_empty(), "what could not be made durable never left");
+}
+
+/// What happens to a client after so many of its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    Crash,
+    Cut,
+}
+
+/// Sends one message from Ann to Bob and strikes `victim` after every number of outputs there can be.
+fn strike_everywhere(seed: u8, victim_is_sender: bool, blow: Blow) {
+    for outputs in 0..100 {
+        let (mut world, ann, bob) = pair(seed);
+        world.send(ann, &world.pn(bob), "before");
+        world.settle();
+        let victim = if victim_is_sender { ann } else { bob };
+        world.send(ann, &world.pn(bob), "during");
+        let struck = world.settle_until(victim, outputs);
+        let is_over = struck.is_none();
+        let outbox = world.hosts[ann.0].store.keys().filter(|key| key.space == Space::Outbox).count();
+        match blow {
+            Blow::Crash => {
+                world.crash(victim);
+                world.connect(victim);
+            }
+            Blow::Cut => cut(&mut world, victim, struck),
+        }
+        world.pass_ms(10_000);
+        world.send(ann, &world.pn(bob), "after");
+        world.send(bob, &world.pn(ann), "answer");
+        world.pass_ms(10_000);
+        let at = format!("{blow:?} after {outputs} outputs");
+        // A send that was accepted a moment before its process died was never durable.
+        let expected =
+            if blow == Blow::Crash && outbox < 2 { vec!["before", "after"] } else { vec!["before", "during", "after"] };
+        assert_eq!(distinct_texts(&world, bob), expected, "{at}");
+        assert_eq!(distinct_texts(&world, ann), ["answer"], "{at}");
+        let undecryptable =
+            |envelope: &whatsio_core::api::Envelope| matches!(envelope.event, Event::MessageUndecryptable(_));
+        assert!(!world.hosts[bob.0].events.iter().any(undecryptable), "{at}");
+        let ends = world.hosts[ann.0].events.iter().filter_map(|envelope| match &envelope.event {
+            Event::SendFinished(report) => Some((envelope.id, report.id.clone(), report.is_sent())),
+            _ => None,
+        });
+        let ends: BTreeSet<_> = ends.collect();
+        assert_eq!(ends.len(), expected.len(), "one end for each send, {at}");
+        assert!(ends.iter().all(|(_, _, sent)| *sent), "{at}");
+        if is_over {
+            assert!(outputs > 3, "the scenario has {outputs} outputs only");
+            return;
+        }
+    }
+    panic!("the scenario never ends");
+}
+
+/// The connection is gone, but the process goes on with what it was about to do.
+fn cut(world: &mut World, victim: Name, pending: Option<Output>) {
+    world.cut(victim);
+    if let Some(output) = pending {
+        world.carry_out(victim, output);
+    }
+}
+
+#[test]
+fn a_crash_of_the_sender_after_any_output_loses_and_doubles_nothing() {
+    strike_everywhere(50, true, Blow::Crash);
+}
+
+#[test]
+fn a_crash_of_the_receiver_after_any_output_loses_and_doubles_nothing() {
+    strike_everywhere(51, false, Blow::Crash);
+}
+
+#[test]
+fn a_cut_of_the_sender_after_any_output_loses_and_doubles_nothing() {
+    strike_everywhere(52, true, Blow::Cut);
+}
+
+#[test]
+fn a_cut_of_the_receiver_after_any_output_loses_and_doubles_nothing() {
+    strike_everywhere(53, false, Blow::Cut);
+}
+
+#[test]
+fn a_blow_after_any_output_of_linking_leaves_a_client_that_can_link() {
+    for blow in [Blow::Crash, Blow::Cut] {
+        for outputs in 0..100 {
+            let mut world = World::new(54);
+            let ann = world.add();
+            world.connect(ann);
+            let text = world.event(ann, |event| match event {
+                Event::QrShown { text, .. } => Some(text.clone()),
+                _ => None,
+            });
+            world.relay.scan_qr(world.now, None, &text.unwrap()).unwrap();
+            let struck = world.settle_until(ann, outputs);
+            let is_over = struck.is_none();
+            match blow {
+                Blow::Crash => world.crash(ann),
+                Blow::Cut => cut(&mut world, ann, struck),
+            }
+            world.hosts[ann.0].events.clear();
+            world.connect(ann);
+            world.pass_ms(5_000);
+            // The phone's answer was durable, but the server never heard so: it does not know this device.
+            let link_again = |event: &Event| match event {
+                Event::Disconnected(disconnect) => {
+                    (disconnect.recommendation == Recommendation::LinkAgain).then_some(())
+                }
+                _ => None,
+            };
+            if world.event(ann, link_again).is_some() {
+                world.erase(ann);
+                world.connect(ann);
+            }
+            if !world.hosts[ann.0].client.is_connected() {
+                let text = world.event(ann, |event| match event {
+                    Event::QrShown { text, .. } => Some(text.clone()),
+                    _ => None,
+                });
+                let text = text.unwrap_or_else(|| panic!("stuck: {blow:?} after {outputs} outputs"));
+                world.relay.scan_qr(world.now, None, &text).unwrap();
+                world.settle();
+                world.pass_ms(5_000);
+            }
+            assert!(
+                world.hosts[ann.0].client.is_connected(),
+                "{blow:?} after {outputs} outputs: {:?}",
+                world.hosts[ann.0].events
+            );
+            if is_over {
+                break;
+            }
+        }
+    }
 }
