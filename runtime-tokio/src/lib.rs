@@ -47,3 +47,8 @@ pub use whatsio_core::api;
 pub use whatsio_core::client::Identity;
 pub use whatsio_core::types::{Jid, Server};
 pub use whatsio_store::{AccountId, MemoryStore, SqliteStore, Store};
+
+// The README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

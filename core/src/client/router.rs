@@ -50,14 +50,10 @@ impl Client {
         true
     }
 
-    /// Whether the next frame may be looked at. Only a connection that is up can be held back: before that there is
-    /// nothing that could grow, and the server's patience is short.
+    /// Whether the next frame may be looked at.
     pub(super) fn may_read(&self) -> bool {
-        match self.socket.phase {
-            Phase::Down | Phase::Opening | Phase::Closing => false,
-            Phase::Up => self.wants_frames(),
-            _ => true,
-        }
+        let is_open = !matches!(self.socket.phase, Phase::Down | Phase::Opening | Phase::Closing);
+        is_open && self.wants_frames()
     }
 
     /// The socket is closed: the server may have said why before it did.

@@ -114,7 +114,7 @@ pub(crate) struct LinkArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct SendArgs {
-    /// To whom: a phone number with country code, or a full address such as 1203630@g.us.
+    /// To whom: a phone number with country code, or a full address such as 236395184570386@lid.
     pub(crate) to: String,
     /// What to say; read from standard input when it is left out or is a dash.
     pub(crate) text: Option<String>,
@@ -210,7 +210,7 @@ const SEND_HELP: &str = "\
 Examples:
   whatsio send 4915112345678 'See you at eight.'
   echo 'Backup done.' | whatsio send 4915112345678
-  whatsio send 120363012345678901@g.us 'Hello, group.'
+  whatsio send 236395184570386@lid 'Hello.'
 
 Prints the message's id on standard output. Received messages stay in the database for `whatsio watch`.";
 

@@ -1,0 +1,97 @@
+//! The life of a connection: asked for, ended, gone, and what follows.
+
+use super::backlog::Backlog;
+use super::ending::{Aftermath, Ending};
+use super::socket::Phase;
+use super::{Client, Job, flow};
+use crate::api::{Disconnect, Endpoint, Event, Misuse, Output, Recommendation};
+
+impl Client {
+    pub(super) fn open(&mut self, opening: Box<flow::Opening>) {
+        if !self.wanted || !matches!(self.socket.phase, Phase::Down) {
+            return;
+        }
+        self.live.connection += 1;
+        self.opening = Some(opening);
+        self.socket.phase = Phase::Opening;
+        let profile = &self.config.profile;
+        self.outputs.push_back(Output::Open(Endpoint { url: profile.url.clone(), origin: profile.origin.clone() }));
+    }
+
+    /// Ends the connection from our side.
+    pub(super) fn end(&mut self, ending: Ending) {
+        if matches!(self.socket.phase, Phase::Down | Phase::Closing) {
+            return;
+        }
+        self.ending.get_or_insert(ending);
+        if matches!(self.socket.phase, Phase::AwaitingServerHello { resumed: true, .. }) {
+            self.enqueue(Job::Remember(None));
+        }
+        self.socket.phase = Phase::Closing;
+        self.live.ready = false;
+        self.codes = None;
+        self.timers.quiet();
+        self.outputs.push_back(Output::Close);
+    }
+
+    /// The connection is gone: everything that belonged to it goes too, then the table says what follows.
+    pub(super) fn closed(&mut self, by_socket: Ending) -> Result<(), Misuse> {
+        if matches!(self.socket.phase, Phase::Down) {
+            return Err(Misuse::WrongState("there is no connection that could have closed"));
+        }
+        if matches!(self.socket.phase, Phase::AwaitingServerHello { resumed: true, .. }) {
+            // The shorter handshake is given up after one failure, whatever it was.
+            self.enqueue(Job::Remember(None));
+        }
+        self.read_last_words();
+        let was_confirming = matches!(self.socket.phase, Phase::Confirming);
+        let ending = self.ending.take().unwrap_or(by_socket);
+        let ending = if was_confirming && self.live.me.is_some() { Ending::Restart } else { ending };
+        self.socket.reset();
+        self.live.ready = false;
+        self.live.draining = false;
+        self.live.available = false;
+        self.live.uploading = false;
+        self.live.activating = false;
+        self.live.connection += 1;
+        self.opening = None;
+        self.codes = None;
+        self.backlog = Backlog::default();
+        self.unread = false;
+        self.schedule.drop_connection_work();
+        for query in self.queries.abandon() {
+            self.lose(query);
+        }
+        self.timers.connection_ended(self.now.mono, &mut self.backoff);
+        self.follow(ending);
+        Ok(())
+    }
+
+    fn follow(&mut self, ending: Ending) {
+        let recommendation = match ending.aftermath() {
+            // The caller has changed its mind while the connection was being closed.
+            Aftermath::Stay(_) if ending == Ending::Asked && self.wanted => {
+                self.enqueue(Job::Connect);
+                return;
+            }
+            Aftermath::Reconnect if self.wanted => {
+                self.enqueue(Job::Connect);
+                return;
+            }
+            Aftermath::Pause if self.wanted => {
+                let at = self.now.mono.saturating_add(self.backoff.pause_ms(&mut self.rng));
+                self.timers.reconnect = Some(at);
+                Recommendation::WaitUntil(at)
+            }
+            Aftermath::Reconnect | Aftermath::Pause => Recommendation::Stop,
+            Aftermath::Stay(recommendation) => {
+                self.wanted = false;
+                recommendation
+            }
+        };
+        if recommendation == Recommendation::LinkAgain {
+            self.enqueue(Job::Forget);
+        }
+        self.tell(Event::Disconnected(Disconnect { reason: ending.word(), code: ending.code(), recommendation }));
+    }
+}
