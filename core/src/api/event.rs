@@ -351,7 +351,7 @@ pub enum Recommendation {
     WaitUntil(u64),
     /// The client stays down until `connect` is called.
     Stop,
-    /// The keys are void: delete the account's records and link again.
+    /// The keys are void and are being wiped; call `connect` to link again as a new device.
     LinkAgain,
     /// The announced version is refused: swap the profile.
     UpdateProfile,

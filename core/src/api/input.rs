@@ -80,9 +80,6 @@ pub enum Misuse {
     /// The account is not linked, so it cannot send.
     #[error("the account is not linked")]
     NotLinked,
-    /// The server has unlinked this device and its keys are void: erase the account's records and create a new client.
-    #[error("the device was unlinked; erase the account's records and link again")]
-    Unlinked,
     /// A limit of [`Limits`](super::Limits) is reached; try again when something has drained.
     #[error("the limit on {0} is reached")]
     Full(&'static str),

@@ -14,22 +14,23 @@ mod timers;
 mod verbs;
 
 use crate::api::{
-    CommitId, Config, Disconnect, Endpoint, Envelope, Epoch, Event, EventId, FaultReason, Input, Key, LoadId,
-    LoadRequest, Misuse, Output, Recommendation, Record, Space,
+    CommitId, Config, Envelope, Epoch, Event, EventId, FaultReason, Input, Key, LoadId, LoadRequest, Misuse, Output,
+    Record, Space,
 };
 use crate::crypto::rng::Rng;
 use crate::flow::{self, Effect, Job, Lane, Live, Me, Need, Query, Step, Stop, Txn};
 use crate::state::account::{self, Account};
 use crate::state::asked::Asked;
 use crate::state::inbox::InboxCursor;
+use crate::state::life::Life;
 use crate::state::outbox::OutboxCursor;
-use crate::state::peer::PeerCounter;
+use crate::state::peer::{PeerCounter, PeerId};
 use crate::state::prekeys::PreKeyCounter;
 use crate::state::{self, Barrier, Cache, Change, Lookup, Staged, Stored, Verdict};
 use crate::types::{Jid, Now, RequestIds, Seed};
 use backlog::Backlog;
 use backoff::Backoff;
-use ending::{Aftermath, Ending};
+use ending::Ending;
 use linking::Codes;
 use queries::Queries;
 use schedule::Schedule;
@@ -48,6 +49,9 @@ const WAITING_BYTES: usize = 8 << 20;
 
 /// Records of the inbox and outbox that one transaction reads after a restart.
 const RECALL_AT_ONCE: u64 = 64;
+
+/// Prekeys that one transaction deletes.
+const WIPE_AT_ONCE: u32 = 1000;
 
 /// One account's whole protocol.
 ///
@@ -118,6 +122,7 @@ impl Client {
     pub fn root_keys() -> Vec<Key> {
         vec![
             Account::key(account::ID),
+            Life::key(state::life::ID),
             InboxCursor::key(state::inbox::CURSOR_ID),
             OutboxCursor::key(state::outbox::CURSOR_ID),
             PeerCounter::key(state::peer::COUNTER_ID),
@@ -145,10 +150,17 @@ impl Client {
         client.root::<PreKeyCounter>(state::prekeys::COUNTER_ID)?;
         client.root::<Asked>(state::asked::ID)?;
 
-        client.begin_life(account.as_ref().map_or_else(Epoch::default, |account| account.epoch));
+        let has_account = account.is_some();
+        let life: Option<Life> = client.root(state::life::ID)?;
+        client.begin_life(life.unwrap_or_default().0);
+        if life.is_some() {
+            client.enqueue(Job::Claim);
+        }
         if let Some(account) = account {
             client.live.me = account.linked.map(|linked| Me { pn: linked.pn, lid: linked.lid });
-            client.enqueue(Job::Claim);
+        }
+        if !has_account {
+            client.wipe();
         }
         for ids in chunks(inbox.first, inbox.next) {
             client.enqueue(Job::Replay(ids));
@@ -499,8 +511,27 @@ impl Client {
     fn unlinked(&mut self) {
         let old = std::mem::take(&mut self.live);
         // Events that were told can still be handled.
-        self.live =
-            Live { connection: old.connection, epoch: old.epoch, inbox: old.inbox, unlinked: true, ..Live::default() };
+        self.live = Live { connection: old.connection, epoch: old.epoch, inbox: old.inbox, ..Live::default() };
+        self.wipe();
+    }
+
+    /// Deletes what is left of an account that is gone. Whatever the caller wants comes after it.
+    fn wipe(&mut self) {
+        let peers: Option<PeerCounter> = self.root(state::peer::COUNTER_ID).ok().flatten();
+        let prekeys: Option<PreKeyCounter> = self.root(state::prekeys::COUNTER_ID).ok().flatten();
+        if peers.is_none() && prekeys.is_none() {
+            return;
+        }
+        for numbers in chunks(PeerId::SELF.0, peers.unwrap_or_default().0) {
+            self.enqueue(Job::WipePeers(numbers));
+        }
+        for ids in prekeys.unwrap_or_default().taken() {
+            let step = usize::try_from(WIPE_AT_ONCE).unwrap_or(1);
+            for first in ids.clone().step_by(step) {
+                self.enqueue(Job::WipePreKeys(first..(first + WIPE_AT_ONCE).min(ids.end)));
+            }
+        }
+        self.enqueue(Job::WipeCounters);
     }
 
     /// A request will not be answered.

@@ -22,7 +22,7 @@ impl Client {
     /// is not linked shows codes ([`QrShown`](crate::api::Event::QrShown)).
     ///
     /// # Errors
-    /// [`Misuse::Faulted`]; [`Misuse::Unlinked`] once the server has unlinked this device.
+    /// [`Misuse::Faulted`].
     pub fn connect(&mut self, now: Now) -> Result<(), Misuse> {
         self.begin(now)?;
         self.wanted = true;
@@ -156,9 +156,6 @@ impl Client {
     fn begin(&mut self, now: Now) -> Result<(), Misuse> {
         if self.faulted {
             return Err(Misuse::Faulted);
-        }
-        if self.live.unlinked {
-            return Err(Misuse::Unlinked);
         }
         self.advance(now);
         Ok(())

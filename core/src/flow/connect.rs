@@ -8,6 +8,7 @@ use crate::stanza::{InfoBroadcast, Success, UnifiedSession};
 use crate::state::Miss;
 use crate::state::account::{self, Account, ServerKey};
 use crate::state::inbox::{self, InboxCursor};
+use crate::state::life::{self, Life};
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -26,8 +27,9 @@ pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) ->
     let mut account = match txn.read::<Account>(account::ID)? {
         Some(account) => account,
         None => {
-            let mut account = Account::create(live.epoch, txn.rng);
+            let mut account = Account::create(txn.rng);
             prekeys::make_signed(txn, &mut account);
+            txn.write(life::ID, &Life(live.epoch));
             account
         }
     };
@@ -68,20 +70,9 @@ pub(crate) fn remember(txn: &mut Txn<'_>, server_key: Option<ServerKey>) -> Resu
     Ok(())
 }
 
-/// The server has unlinked this device: its keys are void, and what waited to be sent never will be.
-pub(crate) fn forget(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
-    send::give_up(txn, live)?;
-    txn.delete::<Account>(account::ID);
-    txn.change(Step::Unlinked);
-    Ok(())
-}
-
 /// Raises the epoch after a restore, so that whoever restored before is fenced off.
-pub(crate) fn claim(txn: &mut Txn<'_>, live: &Live) -> Result<(), Miss> {
-    if let Some(account) = txn.read::<Account>(account::ID)? {
-        txn.write(account::ID, &Account { epoch: live.epoch, ..account });
-    }
-    Ok(())
+pub(crate) fn claim(txn: &mut Txn<'_>, live: &Live) {
+    txn.write(life::ID, &Life(live.epoch));
 }
 
 /// `<success>`: the server knows this device.

@@ -2,7 +2,7 @@
 
 use super::{
     Accepted, Failure, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, logout, notifications,
-    pair_qr, prekeys, presence, receipts, receive, retry, send,
+    pair_qr, prekeys, presence, receipts, receive, retry, send, wipe,
 };
 use crate::api::{ChatState, Config, MessageId, OpId};
 use crate::stanza::{Incoming, IncomingReceipt, PairSuccess, Success};
@@ -52,6 +52,12 @@ pub(crate) enum Job {
     Remember(Option<ServerKey>),
     /// The server has unlinked this device.
     Forget,
+    /// Delete what belonged to peers of an account that is gone.
+    WipePeers(Range<u64>),
+    /// Delete the prekeys of an account that is gone.
+    WipePreKeys(Range<u32>),
+    /// Delete the counters of an account that is gone; nothing else is left of it.
+    WipeCounters,
     /// After a restart: events that were not handled.
     Replay(Range<u64>),
     /// After a restart: sends that were not acknowledged.
@@ -94,6 +100,9 @@ impl Job {
             | Self::Claim
             | Self::Remember(_)
             | Self::Forget
+            | Self::WipePeers(_)
+            | Self::WipePreKeys(_)
+            | Self::WipeCounters
             | Self::Replay(_)
             | Self::Recall(_) => Lane::Verbs,
             Self::Inbound(_) => Lane::Inbound,
@@ -110,6 +119,9 @@ impl Job {
             | Self::Claim
             | Self::Remember(_)
             | Self::Forget
+            | Self::WipePeers(_)
+            | Self::WipePreKeys(_)
+            | Self::WipeCounters
             | Self::Replay(_)
             | Self::Recall(_) => true,
             Self::Reply(query, _) => query.outlives_connection(),
@@ -141,9 +153,12 @@ impl Job {
 pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) -> Result<(), Stop> {
     match job {
         Job::Connect => return connect::open(txn, live, &config.profile),
-        Job::Claim => connect::claim(txn, live)?,
+        Job::Claim => connect::claim(txn, live),
         Job::Remember(key) => connect::remember(txn, *key)?,
-        Job::Forget => return connect::forget(txn, live),
+        Job::Forget => return wipe::account(txn, live),
+        Job::WipePeers(numbers) => return wipe::peers(txn, numbers.clone()),
+        Job::WipePreKeys(ids) => wipe::prekeys(txn, ids.clone()),
+        Job::WipeCounters => wipe::counters(txn),
         Job::Verb(verb) => return run_verb(txn, live, config, verb),
         Job::Inbound(incoming) => return run_inbound(txn, live, incoming),
         Job::LoggedIn(success) => return connect::logged_in(txn, live, success),

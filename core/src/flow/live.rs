@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(crate) struct Live {
     /// Which life of the account this is.
     pub(crate) epoch: Epoch,
-    /// The server has unlinked this device: its keys are void.
-    pub(crate) unlinked: bool,
     /// Number of the newest connection; stanzas made on an older one are dropped.
     pub(crate) connection: u64,
     /// Logged in, and the server was told to deliver.

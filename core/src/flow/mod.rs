@@ -22,6 +22,7 @@ mod receipts;
 mod receive;
 mod retry;
 mod send;
+mod wipe;
 
 pub(crate) use connect::{Opening, is_user};
 pub(crate) use job::{Job, Lane, Settled, Verb, run};

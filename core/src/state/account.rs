@@ -1,7 +1,7 @@
-//! The account's root record: who this device is, and which life of it this is.
+//! The account's root record: who this device is.
 
 use super::record::{BadRecord, Stored, open, seal};
-use crate::api::{Epoch, Record, Space};
+use crate::api::{Record, Space};
 use crate::crypto::curve::KeyPair;
 use crate::crypto::rng::Rng;
 use crate::crypto::secret::Secret;
@@ -17,7 +17,6 @@ const VERSION: u8 = 1;
 /// Everything that a device is for as long as it stays linked.
 #[derive(Clone)]
 pub(crate) struct Account {
-    pub(crate) epoch: Epoch,
     /// Static key of the encrypted socket.
     pub(crate) noise: KeyPair,
     /// Identity in end-to-end encryption; also signs.
@@ -64,9 +63,8 @@ pub(crate) struct ServerKey {
 
 impl Account {
     /// A device that has never been linked.
-    pub(crate) fn create(epoch: Epoch, rng: &mut Rng) -> Self {
+    pub(crate) fn create(rng: &mut Rng) -> Self {
         Self {
-            epoch,
             noise: KeyPair::generate(rng),
             identity: KeyPair::generate(rng),
             registration_id: RegistrationId::generate(rng),
@@ -85,8 +83,6 @@ impl Account {
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 struct AccountRecord {
-    #[prost(fixed64, tag = "1")]
-    epoch: u64,
     #[prost(bytes = "vec", tag = "2")]
     noise: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
@@ -162,7 +158,6 @@ impl Stored for Account {
         seal(
             VERSION,
             &AccountRecord {
-                epoch: self.epoch.0,
                 noise: self.noise.private.expose().to_vec(),
                 identity: self.identity.private.expose().to_vec(),
                 registration_id: self.registration_id.0,
@@ -183,7 +178,6 @@ impl Stored for Account {
         let linked = found.linked.take().map(Linked::try_from).transpose()?;
         let server_key = found.server_key.take().map(ServerKey::try_from).transpose()?;
         Ok(Self {
-            epoch: Epoch(found.epoch),
             noise: key_pair(&found.noise)?,
             identity: key_pair(&found.identity)?,
             registration_id: RegistrationId(found.registration_id),

@@ -4,6 +4,7 @@ use super::account::Account;
 use super::asked::Asked;
 use super::devices::DeviceList;
 use super::inbox::{InboxCursor, Unhandled};
+use super::life::Life;
 use super::outbox::{Entry, OutboxCursor, Sequence};
 use super::peer::{Alias, Peer, PeerCounter};
 use super::prekeys::PreKeyCounter;
@@ -15,7 +16,7 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 18;
+const KINDS: usize = 19;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -36,6 +37,7 @@ fn every_record_that_was_ever_written_still_decodes() {
             "Entry" => reads::<Entry>(&record),
             "Identity" => reads::<Identity>(&record),
             "InboxCursor" => reads::<InboxCursor>(&record),
+            "Life" => reads::<Life>(&record),
             "OutboxCursor" => reads::<OutboxCursor>(&record),
             "Peer" => reads::<Peer>(&record),
             "PeerCounter" => reads::<PeerCounter>(&record),

@@ -2,6 +2,7 @@
 
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{Record, Space};
+use std::ops::Range;
 
 const VERSION: u8 = 1;
 
@@ -47,6 +48,12 @@ impl PreKeyCounter {
         let id = self.next_private;
         self.next_private = if id >= LAST { LAST_UPLOADED + 1 } else { id + 1 };
         id
+    }
+
+    /// All ids that were ever taken, as far as the counters tell: over a wrap, all there are.
+    pub(crate) const fn taken(self) -> [Range<u32>; 2] {
+        let uploaded = if self.next < self.unconfirmed { LAST_UPLOADED + 1 } else { self.next };
+        [1..uploaded, LAST_UPLOADED + 1..self.next_private]
     }
 
     /// Ids that the server may not have.

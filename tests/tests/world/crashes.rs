@@ -289,7 +289,6 @@ fn a_blow_after_any_output_of_linking_leaves_a_client_that_can_link() {
                 _ => None,
             };
             if world.event(ann, link_again).is_some() {
-                world.erase(ann);
                 world.connect(ann);
             }
             if !world.hosts[ann.0].client.is_connected() {

@@ -1,4 +1,4 @@
-use whatsio_core::api::{Event, LinkStep, Recommendation};
+use whatsio_core::api::{Event, LinkStep, Recommendation, Space};
 use whatsio_tests::world::World;
 
 #[test]
@@ -84,6 +84,46 @@ fn a_removed_device_is_told_to_link_again_and_never_comes_back_with_its_keys() {
     assert_eq!(world.hosts[ann.0].client.identity(), None);
     world.pass_ms(3_600_000);
     assert!(!world.hosts[ann.0].client.is_connected());
+}
+
+/// Kinds of records that hold a key or a session.
+fn secrets(world: &World, name: whatsio_tests::world::Name) -> usize {
+    let kinds = [Space::Account, Space::Session, Space::Identity, Space::PreKey, Space::SignedPreKey, Space::Peer];
+    let store = &world.hosts[name.0].store;
+    // What remains of the root records are the windows of inbox and outbox and the number of lives.
+    let harmless = ["inbox", "outbox", "life"];
+    store.keys().filter(|key| kinds.contains(&key.space) && !harmless.iter().any(|id| key.id == id)).count()
+}
+
+#[test]
+fn an_unlinked_device_wipes_its_keys_even_over_a_crash_and_links_again_as_a_new_one() {
+    for crash in [false, true] {
+        let mut world = World::new(7);
+        let ann = world.add_linked(None);
+        let bob = world.add_linked(None);
+        world.send(ann, &world.pn(bob), "before");
+        world.settle();
+        let device = world.hosts[ann.0].client.identity().unwrap().jid;
+        assert!(secrets(&world, ann) > 800);
+        if crash {
+            world.host(ann).manners.hold_commits = true;
+        }
+        world.relay.remove_device(world.now, &device);
+        world.settle();
+        if crash {
+            // One commit gets through, then the process dies.
+            world.answer_one_commit(ann);
+            world.crash(ann);
+            world.host(ann).manners.hold_commits = false;
+            world.settle();
+        }
+        assert_eq!(secrets(&world, ann), 0, "crash: {crash}");
+        world.hosts[ann.0].events.clear();
+        world.link(ann, None);
+        world.send(ann, &world.pn(bob), "after");
+        world.pass_ms(2_000);
+        assert_eq!(world.texts(bob), ["before", "after"], "crash: {crash}");
+    }
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Forgetting an account that is no longer linked: every key and session goes, piece by piece, before it can link again.
+//!
+//! A crash in between is no matter: the counters go last, and a restart that finds them without an account goes on.
+
+use super::{Live, Step, Stop, Txn, peers, send};
+use crate::signal::{Archive, PreKey, Session, SignedPreKey};
+use crate::state::account::{self, Account};
+use crate::state::asked::{self, Asked};
+use crate::state::devices::DeviceList;
+use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
+use crate::state::prekeys::{PreKeyCounter, record_id};
+use crate::state::ratchets::Identity;
+use crate::state::{self, Stored};
+use std::ops::Range;
+
+/// Signed prekeys before the newest that may still be there.
+const SIGNED_BEFORE: u32 = 8;
+
+/// The server has unlinked this device: what waited to be sent never will be, and the account is gone.
+pub(crate) fn account(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
+    send::give_up(txn, live)?;
+    if let Some(account) = txn.read::<Account>(account::ID)? {
+        let newest = account.signed_prekey_id;
+        for id in newest.saturating_sub(SIGNED_BEFORE)..=newest {
+            txn.delete::<SignedPreKey>(record_id(id));
+        }
+    }
+    txn.delete::<Account>(account::ID);
+    txn.change(Step::Unlinked);
+    Ok(())
+}
+
+/// Deletes what is known of the peers with these numbers, and every session with them.
+pub(crate) fn peers(txn: &mut Txn<'_>, numbers: Range<u64>) -> Result<(), Stop> {
+    txn.expect(numbers.clone().map(|number| Peer::key(PeerId(number).record_id())))?;
+    for id in numbers.map(PeerId) {
+        let Peer { pn, lid, devices } = peers::read(txn, id)?;
+        for device in devices {
+            let record = id.device_id(device);
+            txn.delete::<Session>(record.clone());
+            txn.delete::<Archive>(record.clone());
+            txn.delete::<Identity>(record);
+        }
+        for address in [pn, lid].into_iter().flatten() {
+            txn.delete::<Alias>(peers::alias_id(&address));
+        }
+        txn.delete::<Identity>(id.device_id(0));
+        txn.delete::<DeviceList>(id.record_id());
+        txn.delete::<Peer>(id.record_id());
+    }
+    Ok(())
+}
+
+/// Deletes the one-time prekeys with these ids.
+pub(crate) fn prekeys(txn: &mut Txn<'_>, ids: Range<u32>) {
+    for id in ids {
+        txn.delete::<PreKey>(record_id(id));
+    }
+}
+
+/// Deletes what says how much there was.
+pub(crate) fn counters(txn: &mut Txn<'_>) {
+    txn.delete::<PeerCounter>(state::peer::COUNTER_ID);
+    txn.delete::<PreKeyCounter>(state::prekeys::COUNTER_ID);
+    txn.delete::<Asked>(asked::ID);
+}
