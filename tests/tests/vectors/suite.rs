@@ -29,7 +29,10 @@ impl Suite {
     pub(crate) fn file(&mut self, name: &'static str, prose: &[&str], run: impl FnOnce(&mut File<'_>)) {
         match whatsio_fixtures::load::<serde_json::Map<String, Value>>(name) {
             Ok(members) => {
-                let unclaimed = members.keys().filter(|key| !prose.contains(&key.as_str())).cloned().collect();
+                // Only lists and objects can hold entries; a word or a number beside them is prose.
+                let sections = members.iter().filter(|(_, value)| value.is_array() || value.is_object());
+                let sections = sections.map(|(name, _)| name).filter(|name| !prose.contains(&name.as_str()));
+                let unclaimed = sections.cloned().collect();
                 let mut file = File { suite: self, name, unclaimed };
                 run(&mut file);
                 file.close();
