@@ -141,7 +141,7 @@ impl World {
     /// Accepts a text for `chat`.
     pub fn send(&mut self, from: Name, chat: &Jid, text: &str) -> MessageId {
         let now = self.now;
-        let content = Bytes::from(Text::new(text).into_message().encode_to_vec());
+        let content = text_content(text);
         self.host(from).client.send_message(now, chat, content, None).expect("accepted").1
     }
 
@@ -407,6 +407,12 @@ impl Host {
         };
         self.client.handle(now, answer).unwrap();
     }
+}
+
+/// The content of a text message.
+#[must_use]
+pub fn text_content(text: &str) -> Bytes {
+    Text::new(text).into_message().encode_to_vec().into()
 }
 
 /// The text in a received message's content.

@@ -116,6 +116,40 @@ fn what_was_sent_while_the_receiver_was_offline_arrives_in_order_and_once() {
 }
 
 #[test]
+fn a_long_backlog_is_asked_for_in_batches_without_waiting_for_the_server_to_lose_patience() {
+    let (mut world, ann, bob) = pair(21);
+    world.disconnect(bob);
+    for number in 0..500 {
+        world.send(ann, &world.pn(bob), &number.to_string());
+        world.settle();
+    }
+    world.connect(bob);
+    // The relay sends the rest by itself after a second; a client that asks in time never meets that.
+    world.pass_until(900, |world| world.texts(bob).len() >= 500);
+    let expected: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+    assert_eq!(world.texts(bob), expected);
+}
+
+#[test]
+fn a_send_repeated_under_its_id_is_the_same_send() {
+    let (mut world, ann, bob) = pair(22);
+    let (now, to) = (world.now, world.pn(bob));
+    let id = world.send(ann, &to, "once");
+    let content = whatsio_tests::world::text_content("once");
+    let (op, same) = world.host(ann).client.send_message(now, &to, content.clone(), Some(id.clone())).unwrap();
+    assert_eq!(same, id);
+    world.settle();
+    let (late, _) = world.host(ann).client.send_message(now, &to, content, Some(id)).unwrap();
+    world.settle();
+    assert_eq!(world.texts(bob), ["once"]);
+    let ends = world.hosts[ann.0].events.iter().filter_map(|envelope| match &envelope.event {
+        Event::SendFinished(report) => report.op,
+        _ => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [op, late], "each that can be told is told");
+}
+
+#[test]
 fn a_send_accepted_without_a_connection_goes_out_at_the_next_one() {
     let (mut world, ann, bob) = pair(15);
     world.disconnect(ann);
