@@ -33,7 +33,7 @@
 //! # The host's five duties
 //!
 //! 1. Commit atomically and durably, then say `Committed`. Durable survives a power cut.
-//! 2. Answer a load from state not older than the last `Committed`.
+//! 2. Answer a load from state not older than the last `Committed` at the time when the load was given.
 //! 3. Write frames in the order given; report `Closed` once.
 //! 4. Call again at `next_deadline`; stop reading the socket while `wants_frames` is false.
 //! 5. Say `Handled` once the application has safely taken a durable event.

@@ -245,6 +245,12 @@ impl World {
 
     /// Kills the client's process and starts it again from what its store has.
     pub fn crash(&mut self, name: Name) {
+        let roots = self.hosts[name.0].store.clone();
+        self.crash_with(name, &roots);
+    }
+
+    /// Like [`crash`](Self::crash), but the new process read its root records when the store was in the state `roots`.
+    pub fn crash_with(&mut self, name: Name, roots: &BTreeMap<Key, Record>) {
         if let Some(link) = self.hosts[name.0].link.take() {
             self.links.remove(&link);
             self.relay.handle(self.now, RelayInput::Closed(link));
@@ -252,7 +258,7 @@ impl World {
         let host = &mut self.hosts[name.0];
         host.lives += 1;
         host.held.clear();
-        let records = Client::root_keys().into_iter().map(|key| (key.clone(), host.store.get(&key).cloned())).collect();
+        let records = Client::root_keys().into_iter().map(|key| (key.clone(), roots.get(&key).cloned())).collect();
         host.client = Client::restore(host.config.clone(), seed_of(name, host.lives), records).expect("roots decode");
         // A fresh process knows no monotonic time of the old one, but virtual time has one origin for all.
         let now = self.now;

@@ -53,6 +53,13 @@ pub enum Event {
     MessageUndecryptable(Box<UndecryptableEvent>),
     /// Somebody received, read or played messages. Durable.
     ReceiptReceived(Box<ReceiptEvent>),
+    /// A send is durable: from now on it survives restarts. At most one per accepted send, before its end.
+    SendQueued {
+        /// The verb's id.
+        op: OpId,
+        /// The message's id.
+        id: MessageId,
+    },
     /// A send has reached the server, or can never do so. Durable; exactly one per accepted send.
     SendFinished(Box<SendReport>),
     /// An operation that is not a send has ended. Exactly one per accepted verb that returned an [`OpId`].
@@ -135,6 +142,7 @@ impl std::fmt::Debug for Event {
             Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
             Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
             Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
+            Self::SendQueued { op, id } => f.debug_struct("SendQueued").field("op", op).field("id", id).finish(),
             Self::SendFinished(report) => f.debug_tuple("SendFinished").field(report).finish(),
             Self::OperationFinished { op, result } => {
                 f.debug_struct("OperationFinished").field("op", op).field("result", result).finish()

@@ -90,6 +90,8 @@ impl Client {
             }
         };
         if recommendation == Recommendation::LinkAgain {
+            // Nothing that is asked for from now on is asked of this account.
+            self.live.me = None;
             self.enqueue(Job::Forget);
         }
         self.tell(Event::Disconnected(Disconnect { reason: ending.word(), code: ending.code(), recommendation }));

@@ -18,7 +18,7 @@ use crate::api::{
     Record, Space,
 };
 use crate::crypto::rng::Rng;
-use crate::flow::{self, Effect, Job, Lane, Live, Me, Need, Query, Step, Stop, Txn};
+use crate::flow::{self, Effect, Job, Lane, Left, Live, Me, Need, Query, Step, Stop, Txn};
 use crate::state::account::{self, Account};
 use crate::state::asked::Asked;
 use crate::state::inbox::InboxCursor;
@@ -144,29 +144,21 @@ impl Client {
             client.cache.put(key, record, state::DURABLE);
         }
         let account: Option<Account> = client.root(account::ID)?;
-        let inbox: InboxCursor = client.root(state::inbox::CURSOR_ID)?.unwrap_or_default();
-        let outbox: OutboxCursor = client.root(state::outbox::CURSOR_ID)?.unwrap_or_default();
+        client.root::<InboxCursor>(state::inbox::CURSOR_ID)?;
+        client.root::<OutboxCursor>(state::outbox::CURSOR_ID)?;
         client.root::<PeerCounter>(state::peer::COUNTER_ID)?;
         client.root::<PreKeyCounter>(state::prekeys::COUNTER_ID)?;
         client.root::<Asked>(state::asked::ID)?;
 
-        let has_account = account.is_some();
         let life: Option<Life> = client.root(state::life::ID)?;
         client.begin_life(life.unwrap_or_default().0);
         if life.is_some() {
+            client.live.me =
+                account.and_then(|account| account.linked).map(|linked| Me { pn: linked.pn, lid: linked.lid });
+            // Whoever had the account until now may still be writing: what counts is read again when nobody can.
+            client.cache = Cache::default();
             client.enqueue(Job::Claim);
-        }
-        if let Some(account) = account {
-            client.live.me = account.linked.map(|linked| Me { pn: linked.pn, lid: linked.lid });
-        }
-        if !has_account {
-            client.wipe();
-        }
-        for ids in chunks(inbox.first, inbox.next) {
-            client.enqueue(Job::Replay(ids));
-        }
-        for sequences in chunks(outbox.pending, outbox.next) {
-            client.enqueue(Job::Recall(sequences));
+            client.enqueue(Job::TakeOver(Self::root_keys()));
         }
         Ok(client)
     }
@@ -334,6 +326,7 @@ impl Client {
                 self.schedule.park_loading(lane, job, id, keys);
             }
             Err(Stop::Await(needs)) => self.await_needs(lane, job, needs),
+            Err(Stop::Settle) => self.schedule.park_settling(lane, job),
             Err(Stop::Pause(ms)) => self.schedule.park_pausing(lane, job, self.now.mono.saturating_add(ms)),
         }
         true
@@ -440,6 +433,7 @@ impl Client {
             }
             Step::Available(available) => self.live.available = available,
             Step::Unlinked => self.unlinked(),
+            Step::TakenOver(left) => self.taken_over(left),
         }
     }
 
@@ -471,6 +465,8 @@ impl Client {
         match self.barrier.answer(self.now.mono, id, result)? {
             Verdict::Durable { released, keys, generation } => {
                 self.cache.settle(generation, keys.iter());
+                self.live.claimed = true;
+                self.schedule.settled();
                 for effect in released {
                     self.release(effect);
                 }
@@ -511,27 +507,56 @@ impl Client {
     fn unlinked(&mut self) {
         let old = std::mem::take(&mut self.live);
         // Events that were told can still be handled.
-        self.live = Live { connection: old.connection, epoch: old.epoch, inbox: old.inbox, ..Live::default() };
+        self.live = Live {
+            connection: old.connection,
+            epoch: old.epoch,
+            inbox: old.inbox,
+            claimed: old.claimed,
+            ..Live::default()
+        };
         self.wipe();
     }
 
-    /// Deletes what is left of an account that is gone. Whatever the caller wants comes after it.
+    /// The account is this life's alone: what was left comes before anything that was asked for since.
+    fn taken_over(&mut self, left: Left) {
+        self.live.me = left.me;
+        let mut jobs: Vec<Job> = chunks(left.inbox.start, left.inbox.end).map(Job::Replay).collect();
+        jobs.extend(chunks(left.outbox.start, left.outbox.end).map(Job::Recall));
+        if !left.has_account {
+            jobs.extend(self.wiping());
+        }
+        for job in jobs.into_iter().rev() {
+            self.schedule.push_front(job.lane(), job);
+        }
+    }
+
+    /// Deletes what is left of an account that is gone. Whatever the caller wants next comes after it.
     fn wipe(&mut self) {
+        for job in self.wiping().into_iter().rev() {
+            self.schedule.push_front(job.lane(), job);
+        }
+    }
+
+    fn wiping(&mut self) -> Vec<Job> {
         let peers: Option<PeerCounter> = self.root(state::peer::COUNTER_ID).ok().flatten();
         let prekeys: Option<PreKeyCounter> = self.root(state::prekeys::COUNTER_ID).ok().flatten();
         if peers.is_none() && prekeys.is_none() {
-            return;
+            return Vec::new();
         }
-        for numbers in chunks(PeerId::SELF.0, peers.unwrap_or_default().0) {
-            self.enqueue(Job::WipePeers(numbers));
-        }
+        let mut jobs: Vec<Job> = chunks(PeerId::SELF.0, peers.unwrap_or_default().0).map(Job::WipePeers).collect();
         for ids in prekeys.unwrap_or_default().taken() {
             let step = usize::try_from(WIPE_AT_ONCE).unwrap_or(1);
-            for first in ids.clone().step_by(step) {
-                self.enqueue(Job::WipePreKeys(first..(first + WIPE_AT_ONCE).min(ids.end)));
-            }
+            let starts = ids.clone().step_by(step);
+            jobs.extend(starts.map(|first| Job::WipePreKeys(first..(first + WIPE_AT_ONCE).min(ids.end))));
         }
-        self.enqueue(Job::WipeCounters);
+        jobs.push(Job::WipeCounters);
+        jobs
+    }
+
+    /// Whether everything that was asked for so far has taken place and is durable.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.faulted || (self.schedule.waiting(&Lane::Verbs) == 0 && self.barrier.is_idle())
     }
 
     /// A request will not be answered.

@@ -27,6 +27,8 @@ enum Parked {
     /// Until the time (monotonic milliseconds) when a failed load may be tried again.
     Pausing(u64),
     Awaiting(BTreeSet<Need>),
+    /// Until everything that was written is durable.
+    Settling,
 }
 
 impl Schedule {
@@ -89,6 +91,22 @@ impl Schedule {
     pub(crate) fn park_pausing(&mut self, lane: Lane, mut job: Job, at: u64) {
         job.forget_answers();
         self.park(lane, job).parked = Some(Parked::Pausing(at));
+    }
+
+    /// Puts the job back and parks its lane until everything that was written is durable.
+    pub(crate) fn park_settling(&mut self, lane: Lane, job: Job) {
+        self.park(lane, job).parked = Some(Parked::Settling);
+    }
+
+    /// Everything that was written is durable.
+    pub(crate) fn settled(&mut self) {
+        self.unpark(|parked| matches!(parked, Parked::Settling));
+    }
+
+    /// Adds a job in front of all others of its lane.
+    pub(crate) fn push_front(&mut self, lane: Lane, job: Job) {
+        self.lanes.entry(lane.clone()).or_default().jobs.push_front(job);
+        self.ready.push_back(lane);
     }
 
     /// The keys that `load` asked for, if it is outstanding.

@@ -1,7 +1,7 @@
 //! From nothing to messages: making the account, opening, logging in, telling the server to deliver.
 
-use super::{Effect, Failure, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, devices, prekeys, send};
-use crate::api::{Event, ProtocolProfile};
+use super::{Effect, Failure, Left, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, devices, prekeys, send};
+use crate::api::{Event, Key, ProtocolProfile};
 use crate::crypto::{KeyPair, PublicKey};
 use crate::pairing::payload::{Registration, login_payload, registration_payload};
 use crate::stanza::{InfoBroadcast, Success, UnifiedSession};
@@ -9,6 +9,7 @@ use crate::state::Miss;
 use crate::state::account::{self, Account, ServerKey};
 use crate::state::inbox::{self, InboxCursor};
 use crate::state::life::{self, Life};
+use crate::state::outbox::{self, OutboxCursor};
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -73,6 +74,27 @@ pub(crate) fn remember(txn: &mut Txn<'_>, server_key: Option<ServerKey>) -> Resu
 /// Raises the epoch after a restore, so that whoever restored before is fenced off.
 pub(crate) fn claim(txn: &mut Txn<'_>, live: &Live) {
     txn.write(life::ID, &Life(live.epoch));
+}
+
+/// Reads, once nobody else can write any more, how the account was left. What was read before the takeover may have
+/// been written again since.
+pub(crate) fn take_over(txn: &mut Txn<'_>, live: &Live, roots: &[Key]) -> Result<(), Stop> {
+    if !live.claimed {
+        return Err(Stop::Settle);
+    }
+    txn.expect(roots.iter().cloned())?;
+    let account = txn.read::<Account>(account::ID)?;
+    let inbox = txn.read::<InboxCursor>(inbox::CURSOR_ID)?.unwrap_or_default();
+    let outbox = txn.read::<OutboxCursor>(outbox::CURSOR_ID)?.unwrap_or_default();
+    let has_account = account.is_some();
+    let linked = account.and_then(|account| account.linked);
+    txn.change(Step::TakenOver(Left {
+        has_account,
+        me: linked.map(|linked| Me { pn: linked.pn, lid: linked.lid }),
+        inbox: inbox.first..inbox.next,
+        outbox: outbox.pending..outbox.next,
+    }));
+    Ok(())
 }
 
 /// `<success>`: the server knows this device.

@@ -4,7 +4,7 @@ use super::{
     Accepted, Failure, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, logout, notifications,
     pair_qr, prekeys, presence, receipts, receive, retry, send, wipe,
 };
-use crate::api::{ChatState, Config, MessageId, OpId};
+use crate::api::{ChatState, Config, Key, MessageId, OpId};
 use crate::stanza::{Incoming, IncomingReceipt, PairSuccess, Success};
 use crate::state::account::ServerKey;
 use crate::types::Jid;
@@ -48,6 +48,8 @@ pub(crate) enum Job {
     Resend { receipt: Box<IncomingReceipt>, device: Jid, sequence: u64, settled: Settled },
     /// After a restore: this life of the account takes over.
     Claim,
+    /// When that is durable: find out how the account was left. Names the root records.
+    TakeOver(Vec<Key>),
     /// Keep or forget the server's key.
     Remember(Option<ServerKey>),
     /// The server has unlinked this device.
@@ -98,6 +100,7 @@ impl Job {
             Self::Connect
             | Self::Verb(_)
             | Self::Claim
+            | Self::TakeOver(_)
             | Self::Remember(_)
             | Self::Forget
             | Self::WipePeers(_)
@@ -117,6 +120,7 @@ impl Job {
             Self::Connect
             | Self::Verb(_)
             | Self::Claim
+            | Self::TakeOver(_)
             | Self::Remember(_)
             | Self::Forget
             | Self::WipePeers(_)
@@ -154,6 +158,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
     match job {
         Job::Connect => return connect::open(txn, live, &config.profile),
         Job::Claim => connect::claim(txn, live),
+        Job::TakeOver(roots) => return connect::take_over(txn, live, roots),
         Job::Remember(key) => connect::remember(txn, *key)?,
         Job::Forget => return wipe::account(txn, live),
         Job::WipePeers(numbers) => return wipe::peers(txn, numbers.clone()),

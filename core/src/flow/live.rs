@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(crate) struct Live {
     /// Which life of the account this is.
     pub(crate) epoch: Epoch,
+    /// The store knows of this life: nobody else writes any more.
+    pub(crate) claimed: bool,
     /// Number of the newest connection; stanzas made on an older one are dropped.
     pub(crate) connection: u64,
     /// Logged in, and the server was told to deliver.

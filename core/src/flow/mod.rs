@@ -35,6 +35,7 @@ use crate::binary::Plain;
 use crate::stanza::Stanza;
 use crate::state::{self, Miss};
 use crate::types::Jid;
+use std::ops::Range;
 
 /// A transaction as flows see it.
 pub(crate) type Txn<'a> = state::Txn<'a, Effect, Step>;
@@ -122,6 +123,20 @@ pub(crate) enum Step {
     Available(bool),
     /// This device is no longer linked.
     Unlinked,
+    /// The account is this life's alone, and this is how it was left.
+    TakenOver(Left),
+}
+
+/// How an account was left by its life before.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// Whether there is an account at all.
+    pub(crate) has_account: bool,
+    pub(crate) me: Option<Me>,
+    /// Events that were not handled.
+    pub(crate) inbox: Range<u64>,
+    /// Sends that the server may not have.
+    pub(crate) outbox: Range<u64>,
 }
 
 /// Something that only the server can give, which several jobs may wait for.
@@ -142,6 +157,8 @@ pub(crate) enum Stop {
     Await(Vec<Need>),
     /// The server is in trouble; the job starts again after this long, in milliseconds.
     Pause(u64),
+    /// What was written must be durable; then the job starts again.
+    Settle,
 }
 
 impl From<Miss> for Stop {

@@ -1,7 +1,7 @@
 //! Sending: accept durably, address, encrypt, hand to the server, report.
 
 use super::fanout::{self, Fanout};
-use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, inbox};
+use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, inbox};
 use crate::api::{Event, Limits, MessageId, OpId, SendReport};
 use crate::message::Scanned;
 use crate::stanza::IncomingAck;
@@ -33,10 +33,18 @@ pub(crate) fn is_content(content: &[u8]) -> bool {
 
 /// Makes a send durable and starts it if there is a connection.
 pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Accepted) -> Result<(), Stop> {
+    if live.me.is_none() {
+        // Unlinked since it was accepted: it must not go out from whatever account is linked next.
+        let (id, chat) = (send.id.clone(), send.chat.clone());
+        let report = SendReport { op: Some(send.op), id, chat, timestamp: None, refused: None, devices: Vec::new() };
+        inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
+        return Ok(());
+    }
     if let Some(Sequence(known)) = txn.read::<Sequence>(send.id.as_str().to_owned())?
         && let Some(entry) = txn.read::<Entry>(record_id(known))?
     {
-        return again(txn, known, &entry, send.op);
+        txn.tell(Event::SendQueued { op: send.op, id: send.id.clone() });
+        return again(txn, live, known, &entry, send.op);
     }
     let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
     forget_old(txn, limits, &mut cursor)?;
@@ -52,6 +60,7 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
     };
     txn.write(record_id(sequence), &entry);
     txn.write(send.id.as_str().to_owned(), &Sequence(sequence));
+    txn.tell(Event::SendQueued { op: send.op, id: send.id.clone() });
     txn.change(Step::Accepted(sequence, Progress { op: Some(send.op), devices: Vec::new() }));
     if live.ready {
         txn.change(Step::Enqueue(Job::send(sequence, send.chat.clone())));
@@ -59,11 +68,12 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
     Ok(())
 }
 
-/// A send under an id that was accepted before is the same send: its end is reported to both.
-fn again(txn: &mut Txn<'_>, sequence: u64, entry: &Entry, op: OpId) -> Result<(), Stop> {
+/// A send under an id that was accepted before is the same send, and its end is the end of both.
+fn again(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, op: OpId) -> Result<(), Stop> {
     let timestamp = match entry.state {
         EntryState::Pending => {
-            txn.change(Step::Accepted(sequence, Progress { op: Some(op), devices: Vec::new() }));
+            let known = live.outbox.get(&sequence).cloned().unwrap_or_default();
+            txn.change(Step::Accepted(sequence, Progress { op: Some(op), ..known }));
             return Ok(());
         }
         EntryState::Sent => Some(entry.accepted / 1000),

@@ -120,6 +120,11 @@ impl<E> Barrier<E> {
         self.in_flight.is_none() && !self.growing.writes.is_empty()
     }
 
+    /// Whether everything that was written is durable.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.growing.writes.is_empty()
+    }
+
     /// When a busy store is to be asked again.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.in_flight.as_ref().and_then(|flight| flight.retry_at)

@@ -66,13 +66,15 @@ pub(crate) struct Driver {
     commits_in_flight: usize,
     backlog: VecDeque<Envelope>,
     seen: Seen,
-    sends: BTreeMap<MessageId, Reply<SendReport, SendError>>,
+    /// Sends that are not durable yet.
+    accepting: BTreeMap<OpId, (MessageId, Reply<MessageId, SendError>)>,
+    /// Who waits for the end of a send; a repeated send has the same end.
+    sends: BTreeMap<MessageId, Vec<Reply<SendReport, SendError>>>,
     operations: BTreeMap<OpId, Reply<(), OperationError>>,
     postponed: Vec<Command>,
     wanted: bool,
     fault: Option<FaultReason>,
     handles_gone: bool,
-    held_up: bool,
     /// Before the next restore; grows until a commit succeeds, since a full disk can still be read.
     next_pause: Duration,
 }
@@ -102,7 +104,10 @@ enum Wake {
 impl Driver {
     pub(crate) fn new(parts: Parts, core: Core, wanted: bool) -> Self {
         let (answer_to, answers) = mpsc::unbounded_channel();
-        let seen = Seen::new(parts.config.limits.inbox_events);
+        // An inbox can exceed its limit by what was on its way, and by the ends of all sends.
+        let limits = &parts.config.limits;
+        let most = [limits.outbox_pending, limits.stanzas_waiting, BACKLOG];
+        let seen = Seen::new(most.into_iter().fold(limits.inbox_events, usize::saturating_add));
         Self {
             parts,
             core,
@@ -113,13 +118,13 @@ impl Driver {
             commits_in_flight: 0,
             backlog: VecDeque::new(),
             seen,
+            accepting: BTreeMap::new(),
             sends: BTreeMap::new(),
             operations: BTreeMap::new(),
             postponed: Vec::new(),
             wanted,
             fault: None,
             handles_gone: false,
-            held_up: false,
             next_pause: FIRST_PAUSE,
         }
     }
@@ -131,6 +136,7 @@ impl Driver {
         self.parts.stopped.send_replace(Some(end));
         self.parts.commands.close();
         while self.parts.commands.try_recv().is_ok() {}
+        self.postponed.clear();
         self.give_up_waiting(end);
         if end != Stopped::Shutdown {
             self.deliver_backlog().await;
@@ -169,7 +175,7 @@ impl Driver {
 
     async fn wait(&mut self) -> Wake {
         let deadline = self.core.next_deadline().map(|mono| self.parts.clock.instant(mono));
-        let read = self.core.wants_frames() && self.has_room() && !self.connection.is_congested();
+        let read = self.core.wants_frames() && !self.connection.is_congested();
         let take_commands = !self.handles_gone && !self.connection.is_congested();
         tokio::select! {
             Some(answer) = self.answers.recv() => Wake::Store(answer),
@@ -189,16 +195,6 @@ impl Driver {
             () = self.parts.events.closed(), if self.handles_gone => Wake::HandlesGone,
             () = until(deadline) => Wake::Deadline,
         }
-    }
-
-    /// Whether the application keeps up. Durable events are limited by the core's inbox, so this stops the others.
-    fn has_room(&mut self) -> bool {
-        let room = self.backlog.len() < self.parts.config.limits.inbox_events.saturating_add(BACKLOG);
-        if !room && !self.held_up {
-            tracing::warn!("the application does not take its events; nothing more is received until it does");
-        }
-        self.held_up = !room;
-        room
     }
 
     fn react(&mut self, wake: Wake) {
@@ -258,10 +254,9 @@ impl Driver {
         match command {
             Command::Send { chat, content, id, accepted, report } => {
                 match self.core.send_message(now, &chat, content, id) {
-                    Ok((_, id)) => {
-                        self.sends.insert(id.clone(), report);
-                        // The caller may have gone; the send stands.
-                        let _ = accepted.send(Ok(id));
+                    Ok((op, id)) => {
+                        self.sends.entry(id.clone()).or_default().push(report);
+                        self.accepting.insert(op, (id, accepted));
                     }
                     Err(misuse) => drop(accepted.send(Err(misuse.into()))),
                 }
@@ -326,8 +321,12 @@ impl Driver {
             }
         }
         match &envelope.event {
+            Event::SendQueued { op, .. } => self.accept(*op),
             Event::SendFinished(report) => {
-                if let Some(waiting) = self.sends.remove(&report.id) {
+                if let Some(op) = report.op {
+                    self.accept(op);
+                }
+                for waiting in self.sends.remove(&report.id).unwrap_or_default() {
                     let _ = waiting.send(Ok((**report).clone()));
                 }
             }
@@ -348,9 +347,17 @@ impl Driver {
         }
         // Connections that come and go while nobody takes events must not fill the memory either.
         if !envelope.durable && self.backlog.len() > self.parts.config.limits.inbox_events.saturating_add(2 * BACKLOG) {
+            tracing::debug!("the application does not take its events; one that is told once is dropped");
             return;
         }
         self.backlog.push_back(envelope);
+    }
+
+    /// A send is durable. Its caller may have gone; the send stands.
+    fn accept(&mut self, op: OpId) {
+        if let Some((id, accepted)) = self.accepting.remove(&op) {
+            let _ = accepted.send(Ok(id));
+        }
     }
 
     /// Replaces a faulted core by one restored from the store; tries for as long as the store cannot be read.
@@ -360,8 +367,13 @@ impl Driver {
         for (_, waiting) in std::mem::take(&mut self.operations) {
             let _ = waiting.send(Err(OperationError::Lost));
         }
-        for (id, waiting) in std::mem::take(&mut self.sends) {
-            let _ = waiting.send(Err(SendError::Interrupted(id)));
+        for (id, accepted) in std::mem::take(&mut self.accepting).into_values() {
+            let _ = accepted.send(Err(SendError::Interrupted(id)));
+        }
+        for (id, all) in std::mem::take(&mut self.sends) {
+            for waiting in all {
+                let _ = waiting.send(Err(SendError::Interrupted(id.clone())));
+            }
         }
         loop {
             tracing::warn!(pause = ?self.next_pause, "the store failed; restoring");
@@ -434,7 +446,9 @@ impl Driver {
         }
         self.drain();
         let end = Instant::now() + WIND_DOWN;
-        while self.fault.is_none() && !(self.connection.is_down() && self.commits_in_flight == 0) {
+        while self.fault.is_none()
+            && !(self.connection.is_down() && self.commits_in_flight == 0 && self.core.is_settled())
+        {
             let deadline = self.core.next_deadline().map(|mono| self.parts.clock.instant(mono));
             let wake = tokio::select! {
                 Some(answer) = self.answers.recv() => Wake::Store(answer),
@@ -460,7 +474,10 @@ impl Driver {
         for (_, waiting) in std::mem::take(&mut self.operations) {
             let _ = waiting.send(Err(end.into()));
         }
-        for (_, waiting) in std::mem::take(&mut self.sends) {
+        for (_, accepted) in std::mem::take(&mut self.accepting).into_values() {
+            let _ = accepted.send(Err(end.into()));
+        }
+        for waiting in std::mem::take(&mut self.sends).into_values().flatten() {
             let _ = waiting.send(Err(end.into()));
         }
     }

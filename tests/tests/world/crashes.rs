@@ -179,6 +179,19 @@ fn whoever_restores_an_account_fences_off_whoever_had_it() {
     assert!(world.texts(bob).is_empty(), "what could not be made durable never left");
 }
 
+#[test]
+fn a_takeover_reads_again_what_was_written_after_its_first_look() {
+    let (mut world, ann, bob) = pair(37);
+    let first_look = world.hosts[bob.0].store.clone();
+    world.send(ann, &world.pn(bob), "one");
+    world.settle();
+    world.crash_with(bob, &first_look);
+    world.connect(bob);
+    world.send(ann, &world.pn(bob), "two");
+    world.pass_ms(5_000);
+    assert_eq!(distinct_texts(&world, bob), ["one", "two"], "no event id is used twice");
+}
+
 /// What happens to a client after so many of its outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blow {
