@@ -325,3 +325,31 @@ fn a_blow_after_any_output_of_linking_leaves_a_client_that_can_link() {
         }
     }
 }
+
+#[test]
+fn a_message_asked_for_again_comes_once_wherever_the_connection_is_cut() {
+    for outputs in 0..60 {
+        let (mut world, ann, bob) = pair(55);
+        world.send(ann, &world.pn(bob), "before");
+        world.settle();
+        // Bob's process comes back without its sessions: what Ann sends next cannot be read.
+        for (key, record) in &mut world.hosts[bob.0].store {
+            if key.space == Space::Session {
+                *record = whatsio_core::api::Record(bytes::Bytes::from_static(b"\xffgarbage"));
+            }
+        }
+        world.crash(bob);
+        world.connect(bob);
+        world.send(ann, &world.pn(bob), "during");
+        let struck = world.settle_until(bob, outputs);
+        let is_over = struck.is_none();
+        cut(&mut world, bob, struck);
+        world.pass_ms(60_000);
+        assert_eq!(distinct_texts(&world, bob), ["before", "during"], "cut after {outputs} outputs");
+        if is_over {
+            assert!(outputs > 6, "the scenario has {outputs} outputs only");
+            return;
+        }
+    }
+    panic!("the scenario never ends");
+}
