@@ -1,0 +1,175 @@
+//! What the core tells the application: what happened, never a request.
+
+mod connection;
+mod linking;
+mod message;
+mod presence;
+mod send;
+
+pub use connection::{Disconnect, FaultReason, Recommendation};
+pub use linking::{LinkFailure, LinkStep};
+pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
+pub use presence::{ChatState, Presence};
+pub use send::{DeviceOutcome, OpResult, SendReport};
+
+use super::{EventId, MessageId, OpId};
+use crate::types::Jid;
+
+/// An event with its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// Names the event. A durable event keeps its id over restarts.
+    pub id: EventId,
+    /// What happened.
+    pub event: Event,
+    /// Whether the event is in the inbox: it is emitted again after a restart until the host says
+    /// [`Input::Handled`](crate::api::Input::Handled). Events that are not durable need no answer.
+    pub durable: bool,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Show this text as a QR code. Emitted on a connection of an account that is not linked; each supersedes the one before.
+    QrShown {
+        /// Text to draw.
+        text: String,
+        /// How long it is good for, in milliseconds.
+        valid_ms: u64,
+    },
+    /// The phone has accepted this device and the identity is durable. The client logs in next by itself.
+    Linked {
+        /// Own address by phone number, with the device number.
+        jid: Jid,
+        /// Own address by LID, with the device number.
+        lid: Option<Jid>,
+        /// Platform of the phone, as it calls itself.
+        platform: String,
+    },
+    /// Linking ended without success. Call `connect` to try again.
+    LinkFailed(LinkFailure),
+    /// Logged in; messages flow.
+    Connected,
+    /// The server has delivered everything that waited while this device was offline.
+    OfflineDrained {
+        /// Number of stanzas, as the server counted them.
+        count: u64,
+    },
+    /// The connection ended. Says why and what the client does about it.
+    Disconnected(Disconnect),
+    /// A message. Durable.
+    MessageReceived(Box<MessageEvent>),
+    /// A message that could not be read. Durable; the message itself may still follow under the same message id.
+    MessageUndecryptable(Box<UndecryptableEvent>),
+    /// Somebody received, read or played messages. Durable.
+    ReceiptReceived(Box<ReceiptEvent>),
+    /// A send is durable: from now on it survives restarts. At most one per accepted send, before its end.
+    SendQueued {
+        /// The verb's id.
+        op: OpId,
+        /// The message's id.
+        id: MessageId,
+    },
+    /// A send has reached the server, or can never do so. Durable; exactly one per accepted send.
+    SendFinished(Box<SendReport>),
+    /// An operation that is not a send has ended. Exactly one per accepted verb that returned an [`OpId`].
+    OperationFinished {
+        /// The verb's id.
+        op: OpId,
+        /// How it ended.
+        result: OpResult,
+    },
+    /// Somebody came online, or went.
+    PresenceChanged {
+        /// Whose presence.
+        user: Jid,
+        /// What it is now.
+        presence: Presence,
+    },
+    /// Somebody started or stopped typing or recording.
+    ChatStateChanged {
+        /// Where.
+        chat: Jid,
+        /// Who.
+        user: Jid,
+        /// What they do now.
+        state: ChatState,
+    },
+    /// A stored record did not decode. It was set aside, reads as absent, and is repaired by the protocol's own means.
+    RecordQuarantined {
+        /// The kind of record.
+        space: crate::api::Space,
+    },
+    /// A stanza could not be understood; it was answered with an error and dropped, so that it does not block the queue.
+    StanzaRefused {
+        /// What is wrong with it, without its content.
+        reason: &'static str,
+    },
+    /// The client cannot go on: restore a new one from the store. The last event.
+    Faulted(FaultReason),
+}
+
+/// A linking code holds a secret, so it is not shown; addresses show themselves redacted.
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::QrShown { valid_ms, .. } => {
+                f.debug_struct("QrShown").field("valid_ms", valid_ms).finish_non_exhaustive()
+            }
+            Self::Linked { jid, lid, platform } => {
+                f.debug_struct("Linked").field("jid", jid).field("lid", lid).field("platform", platform).finish()
+            }
+            Self::LinkFailed(failure) => f.debug_tuple("LinkFailed").field(failure).finish(),
+            Self::Connected => f.write_str("Connected"),
+            Self::OfflineDrained { count } => f.debug_struct("OfflineDrained").field("count", count).finish(),
+            Self::Disconnected(disconnect) => f.debug_tuple("Disconnected").field(disconnect).finish(),
+            Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
+            Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
+            Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
+            Self::SendQueued { op, id } => f.debug_struct("SendQueued").field("op", op).field("id", id).finish(),
+            Self::SendFinished(report) => f.debug_tuple("SendFinished").field(report).finish(),
+            Self::OperationFinished { op, result } => {
+                f.debug_struct("OperationFinished").field("op", op).field("result", result).finish()
+            }
+            Self::PresenceChanged { user, presence } => {
+                f.debug_struct("PresenceChanged").field("user", user).field("presence", presence).finish()
+            }
+            Self::ChatStateChanged { chat, user, state } => {
+                let mut shown = f.debug_struct("ChatStateChanged");
+                shown.field("chat", chat).field("user", user).field("state", state).finish()
+            }
+            Self::RecordQuarantined { space } => f.debug_struct("RecordQuarantined").field("space", space).finish(),
+            Self::StanzaRefused { reason } => f.debug_struct("StanzaRefused").field("reason", reason).finish(),
+            Self::Faulted(reason) => f.debug_tuple("Faulted").field(reason).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Server;
+    use bytes::Bytes;
+
+    #[test]
+    fn neither_a_linking_code_nor_names_nor_contents_are_shown() {
+        let shown = Event::QrShown { text: "2@ref,secret".into(), valid_ms: 60_000 };
+        let received = Event::MessageReceived(Box::new(MessageEvent {
+            id: MessageId::new("3EB0"),
+            chat: Jid::new("15551234567", Server::Whatsapp),
+            chat_aliases: Aliases::default(),
+            sender: Jid::new("15551234567", Server::Whatsapp),
+            sender_aliases: Aliases::default(),
+            from_me: false,
+            timestamp: 1,
+            push_name: Some("Ann".into()),
+            offline: false,
+            content: Bytes::from_static(b"plaintext"),
+        }));
+        let text = format!("{shown:?} {received:?}");
+        for hidden in ["secret", "15551234567", "Ann", "plaintext"] {
+            assert!(!text.contains(hidden), "{text}");
+        }
+    }
+}
