@@ -203,14 +203,8 @@ fn run_inbound(txn: &mut Txn<'_>, live: &Live, incoming: &Incoming) -> Result<()
             notifications::call(txn, live, call);
             Ok(())
         }
-        Incoming::Presence(update) => {
-            presence::changed(txn, update);
-            Ok(())
-        }
-        Incoming::ChatState(update) => {
-            presence::chat_state_changed(txn, update);
-            Ok(())
-        }
+        Incoming::Presence(update) => presence::changed(txn, live, update),
+        Incoming::ChatState(update) => presence::chat_state_changed(txn, live, update),
         // Everything else is handled where it arrives.
         _ => Ok(()),
     }

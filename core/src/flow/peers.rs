@@ -1,6 +1,6 @@
 //! Addresses of peers: finding who an address belongs to, and learning that two addresses are one peer.
 
-use super::Txn;
+use super::{Live, Txn};
 use crate::api::{Aliases, Key};
 use crate::signal::{Archive, Session};
 use crate::state::Miss;
@@ -73,7 +73,22 @@ pub(crate) fn set_own(txn: &mut Txn<'_>, pn: &Jid, lid: Option<&Jid>) -> Result<
 /// All known addresses of a peer.
 pub(crate) fn aliases(txn: &mut Txn<'_>, peer: PeerId) -> Result<Aliases, Miss> {
     let Peer { pn, lid, .. } = read(txn, peer)?;
-    Ok(Aliases { pn, lid })
+    Ok(Aliases { pn, lid, username: None })
+}
+
+/// All known addresses of the user that `jid` names: at least this one. None for what is not a user.
+pub(crate) fn known(txn: &mut Txn<'_>, live: &Live, jid: &Jid) -> Result<Aliases, Miss> {
+    if !jid.is_pn_family() && !jid.is_lid_family() {
+        return Ok(Aliases::default());
+    }
+    let is_me = live.me.as_ref().is_some_and(|me| me.is_me(jid));
+    let mut known = match if is_me { Some(PeerId::SELF) } else { find(txn, jid)? } {
+        Some(peer) => aliases(txn, peer)?,
+        None => Aliases::default(),
+    };
+    let named = if jid.is_lid_family() { &mut known.lid } else { &mut known.pn };
+    named.get_or_insert_with(|| canonical(jid));
+    Ok(known)
 }
 
 /// What is known of a peer.
@@ -218,7 +233,7 @@ mod tests {
         memory.run(|txn| learn(txn, &pn("1"), &lid("9")));
         assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(before));
         let aliases = memory.run(|txn| aliases(txn, before));
-        assert_eq!(aliases, Aliases { pn: Some(pn("1")), lid: Some(lid("9")) });
+        assert_eq!(aliases, Aliases { pn: Some(pn("1")), lid: Some(lid("9")), username: None });
     }
 
     #[test]

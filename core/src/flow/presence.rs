@@ -1,6 +1,6 @@
 //! Presence, typing, and the name this account gives itself.
 
-use super::{Live, Step, Stop, Txn, TxnExt};
+use super::{Live, Step, Stop, Txn, TxnExt, peers};
 use crate::api::{ChatState, Event, OpId, OpResult, Presence};
 use crate::stanza::{
     self, IncomingChatState, IncomingPresence, LastSeen, PresenceSubscription, Typing, UnifiedSession,
@@ -66,24 +66,30 @@ pub(crate) fn send_chat_state(
 }
 
 /// Somebody came online, or went.
-pub(crate) fn changed(txn: &mut Txn<'_>, update: &IncomingPresence) {
+pub(crate) fn changed(txn: &mut Txn<'_>, live: &Live, update: &IncomingPresence) -> Result<(), Stop> {
     let presence = match (update.is_available, update.last_seen) {
         (true, _) => Presence::Available,
         (false, LastSeen::At(time)) => Presence::Unavailable { last_seen: Some(time) },
         (false, _) => Presence::Unavailable { last_seen: None },
     };
-    txn.tell(Event::PresenceChanged { user: update.from.to_user(), presence });
+    let user = update.from.to_user();
+    let user_aliases = peers::known(txn, live, &user)?;
+    txn.tell(Event::PresenceChanged { user, user_aliases, presence });
+    Ok(())
 }
 
 /// Somebody types or stopped.
-pub(crate) fn chat_state_changed(txn: &mut Txn<'_>, update: &IncomingChatState) {
+pub(crate) fn chat_state_changed(txn: &mut Txn<'_>, live: &Live, update: &IncomingChatState) -> Result<(), Stop> {
     let user = update.participant.as_ref().unwrap_or(&update.from).to_user();
     let state = match update.state {
         Typing::Composing => ChatState::Composing,
         Typing::Recording => ChatState::Recording,
         Typing::Paused => ChatState::Paused,
     };
-    txn.tell(Event::ChatStateChanged { chat: update.from.to_user(), user, state });
+    let chat = update.from.to_user();
+    let (chat_aliases, user_aliases) = (peers::known(txn, live, &chat)?, peers::known(txn, live, &user)?);
+    txn.tell(Event::ChatStateChanged { chat, chat_aliases, user, user_aliases, state });
+    Ok(())
 }
 
 /// These stanzas get no answer: written to a live connection is all that can be known.

@@ -2,7 +2,7 @@
 
 use super::receive::Origin;
 use super::{Live, Stop, Txn, TxnExt, inbox, peers, retry};
-use crate::api::{Aliases, Event, MessageId, OpId, OpResult, ReceiptEvent, ReceiptKind};
+use crate::api::{Event, MessageId, OpId, OpResult, ReceiptEvent, ReceiptKind};
 use crate::stanza::{Ack, IncomingMessage, IncomingReceipt, Receipt, ReceiptType};
 use crate::types::{Jid, Server};
 
@@ -59,14 +59,6 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt
     let address = &receipt.address;
     let device = address.participant.as_ref().unwrap_or(&address.from);
     let from_me = me.is_me(device);
-    let sender_aliases = if from_me {
-        Aliases { pn: Some(me.pn.to_user()), lid: me.lid.as_ref().map(Jid::to_user) }
-    } else {
-        match peers::find(txn, device)? {
-            Some(peer) => peers::aliases(txn, peer)?,
-            None => Aliases::default(),
-        }
-    };
     let chat = match &address.recipient {
         Some(recipient) if from_me => recipient.to_user(),
         _ => address.from.to_user(),
@@ -78,11 +70,13 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt
     } else {
         receipt.readers.iter().map(|reader| (reader.jid.clone(), reader.timestamp, &reader.kind)).collect()
     };
+    let chat_aliases = peers::known(txn, live, &chat)?;
     for (sender, timestamp, said) in readers {
         let event = ReceiptEvent {
             chat: chat.clone(),
+            chat_aliases: chat_aliases.clone(),
+            sender_aliases: peers::known(txn, live, &sender)?,
             sender,
-            sender_aliases: sender_aliases.clone(),
             ids: receipt.ids.clone(),
             kind: kind(said),
             timestamp: timestamp.or(receipt.timestamp).unwrap_or(now),

@@ -8,7 +8,7 @@ use crate::message::{Scanned, unpad, unwrap_device_sent};
 use crate::signal::RetryReason;
 use crate::stanza::{Ack, EncKind, IncomingMessage as Message, NackReason as Nack};
 use crate::state::peer::PeerId;
-use crate::types::{Jid, Server};
+use crate::types::Jid;
 use bytes::Bytes;
 
 /// Where a message belongs and who sent it, from this account's view.
@@ -44,7 +44,7 @@ enum Outcome {
 pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Result<(), Stop> {
     let Some(me) = &live.me else { return Ok(()) };
     learn_addresses(txn, me, message)?;
-    let origin = origin(txn, me, message)?;
+    let origin = origin(txn, live, me, message)?;
     if message.unavailable.is_some() {
         deliver_undecryptable(txn, message, &origin, UndecryptableReason::Unavailable)?;
         return acknowledge(txn, live, message, None);
@@ -136,7 +136,7 @@ fn take(
             Err(_) => return Ok(damaged()),
         }
     }
-    let chat_aliases = if chat == origin.chat { origin.chat_aliases.clone() } else { aliases_of(txn, live, &chat)? };
+    let chat_aliases = if chat == origin.chat { origin.chat_aliases.clone() } else { peers::known(txn, live, &chat)? };
     deliver(txn, message, origin, chat, chat_aliases, content)?;
     Ok(Outcome::Read)
 }
@@ -196,7 +196,7 @@ fn learn_pair(txn: &mut Txn<'_>, one: &Jid, other: &Jid) -> Result<(), Stop> {
     Ok(())
 }
 
-fn origin(txn: &mut Txn<'_>, me: &Me, message: &Message) -> Result<Origin, Stop> {
+fn origin(txn: &mut Txn<'_>, live: &Live, me: &Me, message: &Message) -> Result<Origin, Stop> {
     let address = &message.address;
     let sender = address.participant.as_ref().unwrap_or(&address.from).clone();
     let from_me = me.is_me(&sender);
@@ -206,36 +206,9 @@ fn origin(txn: &mut Txn<'_>, me: &Me, message: &Message) -> Result<Origin, Stop>
         (None, _) => address.from.to_user(),
     };
     let sender_peer = if from_me { PeerId::SELF } else { peers::resolve(txn, &sender)? };
-    let sender_aliases = if from_me { own_aliases(me) } else { peers::aliases(txn, sender_peer)? };
-    let chat_aliases = if address.participant.is_none() && !from_me {
-        sender_aliases.clone()
-    } else if me.is_me(&chat) {
-        own_aliases(me)
-    } else {
-        known_aliases(txn, &chat)?
-    };
+    let sender_aliases = peers::known(txn, live, &sender)?;
+    let chat_aliases = peers::known(txn, live, &chat)?;
     Ok(Origin { chat, sender, from_me, sender_peer, sender_aliases, chat_aliases })
-}
-
-fn aliases_of(txn: &mut Txn<'_>, live: &Live, chat: &Jid) -> Result<Aliases, Stop> {
-    match &live.me {
-        Some(me) if me.is_me(chat) => Ok(own_aliases(me)),
-        _ => known_aliases(txn, chat),
-    }
-}
-
-fn own_aliases(me: &Me) -> Aliases {
-    Aliases { pn: Some(me.pn.to_user()), lid: me.lid.as_ref().map(Jid::to_user) }
-}
-
-fn known_aliases(txn: &mut Txn<'_>, chat: &Jid) -> Result<Aliases, Stop> {
-    if !matches!(chat.server(), Server::Whatsapp | Server::Lid | Server::Hosted | Server::HostedLid) {
-        return Ok(Aliases::default());
-    }
-    match peers::find(txn, chat)? {
-        Some(peer) => Ok(peers::aliases(txn, peer)?),
-        None => Ok(Aliases::default()),
-    }
 }
 
 fn deliver_undecryptable(
@@ -247,7 +220,9 @@ fn deliver_undecryptable(
     let event = UndecryptableEvent {
         id: message.id.clone(),
         chat: origin.chat.clone(),
+        chat_aliases: origin.chat_aliases.clone(),
         sender: origin.sender.clone(),
+        sender_aliases: origin.sender_aliases.clone(),
         timestamp: message.timestamp,
         reason,
     };

@@ -1,7 +1,7 @@
 //! Sending: accept durably, address, encrypt, hand to the server, report.
 
 use super::fanout::{self, Fanout};
-use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, inbox};
+use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, inbox, peers};
 use crate::api::{Event, Limits, MessageId, OpId, SendReport};
 use crate::message::Scanned;
 use crate::stanza::IncomingAck;
@@ -35,8 +35,9 @@ pub(crate) fn is_content(content: &[u8]) -> bool {
 pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Accepted) -> Result<(), Stop> {
     if live.me.is_none() {
         // Unlinked since it was accepted: it must not go out from whatever account is linked next.
-        let (id, chat) = (send.id.clone(), send.chat.clone());
-        let report = SendReport { op: Some(send.op), id, chat, timestamp: None, refused: None, devices: Vec::new() };
+        let (id, chat, chat_aliases) = (send.id.clone(), send.chat.clone(), peers::known(txn, live, &send.chat)?);
+        let (op, devices) = (Some(send.op), Vec::new());
+        let report = SendReport { op, id, chat, chat_aliases, timestamp: None, refused: None, devices };
         inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
         return Ok(());
     }
@@ -79,8 +80,9 @@ fn again(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, op: OpId)
         EntryState::Sent => Some(entry.accepted / 1000),
         EntryState::Failed => None,
     };
-    let (id, chat) = (entry.id.clone(), entry.chat.clone());
-    let report = SendReport { op: Some(op), id, chat, timestamp, refused: None, devices: Vec::new() };
+    let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
+    let devices = Vec::new();
+    let report = SendReport { op: Some(op), id, chat, chat_aliases, timestamp, refused: None, devices };
     inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
     Ok(())
 }
@@ -92,8 +94,8 @@ pub(crate) fn give_up(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     for (sequence, progress) in &live.outbox {
         let Some(entry) = txn.read::<Entry>(record_id(*sequence))? else { continue };
         let Progress { op, devices } = progress.clone();
-        let (id, chat) = (entry.id.clone(), entry.chat.clone());
-        let report = SendReport { op, id, chat, timestamp: None, refused: None, devices };
+        let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
+        let report = SendReport { op, id, chat, chat_aliases, timestamp: None, refused: None, devices };
         end(txn, live, *sequence, &entry, EntryState::Failed, report)?;
     }
     Ok(())
@@ -143,6 +145,7 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, settled: &Sett
                 op,
                 id: entry.id.clone(),
                 chat: entry.chat.clone(),
+                chat_aliases: peers::known(txn, live, &entry.chat)?,
                 timestamp: None,
                 refused: None,
                 devices,
@@ -163,8 +166,8 @@ pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result
     let Progress { op, devices } = live.outbox.get(&sequence).cloned().unwrap_or_default();
     let timestamp = ack.error.is_none().then(|| ack.timestamp.unwrap_or_else(|| txn.now.unix_seconds()));
     let state = if timestamp.is_some() { EntryState::Sent } else { EntryState::Failed };
-    let report =
-        SendReport { op, id: entry.id.clone(), chat: entry.chat.clone(), timestamp, refused: ack.error, devices };
+    let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
+    let report = SendReport { op, id, chat, chat_aliases, timestamp, refused: ack.error, devices };
     end(txn, live, sequence, &entry, state, report)
 }
 

@@ -5,7 +5,7 @@ use crate::api::{
     Aliases, DeviceOutcome, Event, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, Space,
     UndecryptableEvent, UndecryptableReason,
 };
-use crate::types::Jid;
+use crate::types::{Jid, Username};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
@@ -70,6 +70,8 @@ struct AliasesRecord {
     pn: Option<String>,
     #[prost(string, optional, tag = "2")]
     lid: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    username: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -110,6 +112,10 @@ struct UndecryptableRecord {
     timestamp: u64,
     #[prost(uint32, tag = "5")]
     reason: u32,
+    #[prost(message, optional, tag = "6")]
+    chat_aliases: Option<AliasesRecord>,
+    #[prost(message, optional, tag = "7")]
+    sender_aliases: Option<AliasesRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -127,6 +133,8 @@ struct ReceiptRecord {
     kind: String,
     #[prost(uint64, tag = "6")]
     timestamp: u64,
+    #[prost(message, optional, tag = "7")]
+    chat_aliases: Option<AliasesRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -142,6 +150,8 @@ struct SentRecord {
     refused: Option<u32>,
     #[prost(message, repeated, tag = "5")]
     devices: Vec<OutcomeRecord>,
+    #[prost(message, optional, tag = "6")]
+    chat_aliases: Option<AliasesRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -200,6 +210,8 @@ fn kind_of(event: &Event) -> Option<Kind> {
             sender: lost.sender.to_string(),
             timestamp: lost.timestamp,
             reason: number_of_reason(lost.reason),
+            chat_aliases: some_aliases(&lost.chat_aliases),
+            sender_aliases: some_aliases(&lost.sender_aliases),
         })),
         Event::ReceiptReceived(receipt) => Some(Kind::Receipt(ReceiptRecord {
             chat: receipt.chat.to_string(),
@@ -208,6 +220,7 @@ fn kind_of(event: &Event) -> Option<Kind> {
             ids: receipt.ids.iter().map(ToString::to_string).collect(),
             kind: word_of_kind(&receipt.kind).to_owned(),
             timestamp: receipt.timestamp,
+            chat_aliases: some_aliases(&receipt.chat_aliases),
         })),
         Event::SendFinished(report) => Some(Kind::Sent(SentRecord {
             id: report.id.to_string(),
@@ -215,6 +228,7 @@ fn kind_of(event: &Event) -> Option<Kind> {
             timestamp: report.timestamp,
             refused: report.refused,
             devices: report.devices.iter().map(outcome_record).collect(),
+            chat_aliases: some_aliases(&report.chat_aliases),
         })),
         _ => None,
     }
@@ -237,12 +251,15 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
         Kind::Undecryptable(found) => Event::MessageUndecryptable(Box::new(UndecryptableEvent {
             id: MessageId::new(found.id),
             chat: jid(&found.chat)?,
+            chat_aliases: aliases(found.chat_aliases)?,
             sender: jid(&found.sender)?,
+            sender_aliases: aliases(found.sender_aliases)?,
             timestamp: found.timestamp,
             reason: reason_of_number(found.reason),
         })),
         Kind::Receipt(found) => Event::ReceiptReceived(Box::new(ReceiptEvent {
             chat: jid(&found.chat)?,
+            chat_aliases: aliases(found.chat_aliases)?,
             sender: jid(&found.sender)?,
             sender_aliases: aliases(found.sender_aliases)?,
             ids: found.ids.into_iter().map(MessageId::new).collect(),
@@ -253,6 +270,7 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             op: None,
             id: MessageId::new(found.id),
             chat: jid(&found.chat)?,
+            chat_aliases: aliases(found.chat_aliases)?,
             timestamp: found.timestamp,
             refused: found.refused,
             devices: found.devices.iter().map(outcome).collect::<Result<_, _>>()?,
@@ -266,13 +284,20 @@ fn jid(text: &str) -> Result<Jid, BadRecord> {
 
 fn aliases_record(aliases: &Aliases) -> AliasesRecord {
     let text = |jid: &Option<Jid>| jid.as_ref().map(ToString::to_string);
-    AliasesRecord { pn: text(&aliases.pn), lid: text(&aliases.lid) }
+    let username = aliases.username.as_ref().map(ToString::to_string);
+    AliasesRecord { pn: text(&aliases.pn), lid: text(&aliases.lid), username }
+}
+
+/// Left out where nothing is known, as it was before events of this kind carried any.
+fn some_aliases(aliases: &Aliases) -> Option<AliasesRecord> {
+    (*aliases != Aliases::default()).then(|| aliases_record(aliases))
 }
 
 fn aliases(found: Option<AliasesRecord>) -> Result<Aliases, BadRecord> {
     let found = found.unwrap_or_default();
     let jid = |text: Option<String>| text.as_deref().map(jid).transpose();
-    Ok(Aliases { pn: jid(found.pn)?, lid: jid(found.lid)? })
+    let username = found.username.as_deref().and_then(Username::parse);
+    Ok(Aliases { pn: jid(found.pn)?, lid: jid(found.lid)?, username })
 }
 
 fn outcome_record((device, outcome): &(Jid, DeviceOutcome)) -> OutcomeRecord {
@@ -347,7 +372,7 @@ mod tests {
     fn samples() -> Vec<Event> {
         let pn = Jid::new("15551234567", Server::Whatsapp);
         let lid = Jid::new("236395184570386", Server::Lid);
-        let aliases = Aliases { pn: Some(pn.clone()), lid: Some(lid.clone()) };
+        let aliases = Aliases { pn: Some(pn.clone()), lid: Some(lid.clone()), username: Username::parse("ann") };
         let mut samples = vec![
             Event::MessageReceived(Box::new(MessageEvent {
                 id: MessageId::new("3EB0"),
@@ -365,6 +390,7 @@ mod tests {
                 op: None,
                 id: MessageId::new("3EB1"),
                 chat: pn.clone(),
+                chat_aliases: aliases.clone(),
                 timestamp: None,
                 refused: Some(479),
                 devices: vec![(lid.clone(), DeviceOutcome::Sent), (lid.clone().with_device(2), DeviceOutcome::Gone)],
@@ -373,6 +399,7 @@ mod tests {
         for kind in [ReceiptKind::Delivered, ReceiptKind::Retry, ReceiptKind::Other("view".into())] {
             samples.push(Event::ReceiptReceived(Box::new(ReceiptEvent {
                 chat: pn.clone(),
+                chat_aliases: aliases.clone(),
                 sender: pn.clone(),
                 sender_aliases: Aliases::default(),
                 ids: vec![MessageId::new("a"), MessageId::new("b")],
@@ -384,7 +411,9 @@ mod tests {
             samples.push(Event::MessageUndecryptable(Box::new(UndecryptableEvent {
                 id: MessageId::new("3EB2"),
                 chat: pn.clone(),
+                chat_aliases: Aliases::default(),
                 sender: pn.clone(),
+                sender_aliases: aliases.clone(),
                 timestamp: 5,
                 reason,
             })));

@@ -8,13 +8,37 @@ use whatsio::api::{
 };
 use whatsio::{Jid, content};
 
-/// One event as one JSON object. `type` says which; the other members are flat and never renamed.
+/// One event as one JSON object. `type` says which; the other members are flat and never renamed. Where it names a
+/// `chat`, `sender` or `user`, members with `_pn`, `_lid` and `_username` behind that name tell all that is known of them.
 pub(crate) fn json(id: EventId, event: &Event) -> Value {
     let mut object = body(event);
+    for (role, aliases) in aliases(event) {
+        name(&mut object, role, aliases);
+    }
     if let Some(members) = object.as_object_mut() {
         members.insert("event".into(), json!(id.0));
     }
     object
+}
+
+fn aliases(event: &Event) -> Vec<(&'static str, &Aliases)> {
+    match event {
+        Event::MessageReceived(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
+        Event::MessageUndecryptable(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
+        Event::ReceiptReceived(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
+        Event::PresenceChanged { user_aliases, .. } => vec![("user", user_aliases)],
+        Event::ChatStateChanged { chat_aliases, user_aliases, .. } => {
+            vec![("chat", chat_aliases), ("user", user_aliases)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn name(object: &mut Value, role: &str, aliases: &Aliases) {
+    let Some(members) = object.as_object_mut() else { return };
+    members.insert(format!("{role}_pn"), json!(text(aliases.pn.as_ref())));
+    members.insert(format!("{role}_lid"), json!(text(aliases.lid.as_ref())));
+    members.insert(format!("{role}_username"), json!(aliases.username.as_ref().map(ToString::to_string)));
 }
 
 /// The report of a send.
@@ -24,7 +48,7 @@ pub(crate) fn send_finished(report: &SendReport) -> Value {
         .iter()
         .map(|(device, outcome)| json!({ "device": device.to_string(), "outcome": outcome_word(*outcome) }))
         .collect();
-    json!({
+    let mut object = json!({
         "type": "send_finished",
         "id": report.id.as_str(),
         "chat": report.chat.to_string(),
@@ -32,7 +56,9 @@ pub(crate) fn send_finished(report: &SendReport) -> Value {
         "timestamp": report.timestamp,
         "refused": report.refused,
         "devices": devices,
-    })
+    });
+    name(&mut object, "chat", &report.chat_aliases);
+    object
 }
 
 fn body(event: &Event) -> Value {
@@ -63,11 +89,7 @@ fn body(event: &Event) -> Value {
             "type": "message",
             "id": message.id.as_str(),
             "chat": message.chat.to_string(),
-            "chat_pn": text(message.chat_aliases.pn.as_ref()),
-            "chat_lid": text(message.chat_aliases.lid.as_ref()),
             "sender": message.sender.to_string(),
-            "sender_pn": text(message.sender_aliases.pn.as_ref()),
-            "sender_lid": text(message.sender_aliases.lid.as_ref()),
             "from_me": message.from_me,
             "timestamp": message.timestamp,
             "push_name": message.push_name,
@@ -88,8 +110,6 @@ fn body(event: &Event) -> Value {
             "kind": receipt_word(&receipt.kind),
             "chat": receipt.chat.to_string(),
             "sender": receipt.sender.to_string(),
-            "sender_pn": text(receipt.sender_aliases.pn.as_ref()),
-            "sender_lid": text(receipt.sender_aliases.lid.as_ref()),
             "ids": receipt.ids.iter().map(MessageId::as_str).collect::<Vec<_>>(),
             "timestamp": receipt.timestamp,
         }),
@@ -102,7 +122,7 @@ fn body(event: &Event) -> Value {
             };
             json!({ "type": "operation_finished", "op": op.0, "result": word, "code": code })
         }
-        Event::PresenceChanged { user, presence } => {
+        Event::PresenceChanged { user, presence, .. } => {
             let (available, last_seen) = match presence {
                 Presence::Available => (true, None),
                 Presence::Unavailable { last_seen } => (false, *last_seen),
@@ -110,7 +130,7 @@ fn body(event: &Event) -> Value {
             };
             json!({ "type": "presence", "user": user.to_string(), "available": available, "last_seen": last_seen })
         }
-        Event::ChatStateChanged { chat, user, state } => json!({
+        Event::ChatStateChanged { chat, user, state, .. } => json!({
             "type": "chat_state",
             "chat": chat.to_string(),
             "user": user.to_string(),
@@ -141,21 +161,27 @@ pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
             format!("{chat} {}: {}", style.name(from.trim_end()), printable(&text))
         }
         Event::MessageUndecryptable(message) => {
-            format!("{} a message that cannot be read ({:?})", message.chat, message.reason)
+            let chat = known_as(&message.chat, &message.chat_aliases);
+            format!("{chat} a message that cannot be read ({:?})", message.reason)
         }
         Event::ReceiptReceived(receipt) => {
             let ids: Vec<&str> = receipt.ids.iter().map(MessageId::as_str).collect();
             let what = format!("{} {}", receipt_word(&receipt.kind), ids.join(" "));
             let sender = known_as(&receipt.sender, &receipt.sender_aliases);
-            format!("{} {} by {sender}", receipt.chat, style.dim(what))
+            format!("{} {} by {sender}", known_as(&receipt.chat, &receipt.chat_aliases), style.dim(what))
         }
         Event::SendFinished(report) => match report.refused {
             Some(code) => style.bad(format!("{} not sent: code {code}", report.id)).to_string(),
             None => format!("{} sent to {} devices", report.id, report.devices.len()),
         },
-        Event::PresenceChanged { user, presence: Presence::Available } => format!("{user} is online"),
-        Event::PresenceChanged { user, .. } => format!("{user} went offline"),
-        Event::ChatStateChanged { chat, user, state } => format!("{chat} {user} is {}", state_word(*state)),
+        Event::PresenceChanged { user, user_aliases, presence } => {
+            let went = if *presence == Presence::Available { "is online" } else { "went offline" };
+            format!("{} {went}", known_as(user, user_aliases))
+        }
+        Event::ChatStateChanged { chat, chat_aliases, user, user_aliases, state } => {
+            let (chat, user) = (known_as(chat, chat_aliases), known_as(user, user_aliases));
+            format!("{chat} {user} is {}", state_word(*state))
+        }
         other => body(other).to_string(),
     })
 }

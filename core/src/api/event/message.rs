@@ -1,7 +1,7 @@
 //! Messages and what became of them, as the application sees them.
 
 use crate::api::MessageId;
-use crate::types::Jid;
+use crate::types::{Jid, Username};
 use bytes::Bytes;
 
 /// A received message.
@@ -12,7 +12,7 @@ pub struct MessageEvent {
     pub id: MessageId,
     /// The chat it belongs to: a user (without device) or a group.
     pub chat: Jid,
-    /// The other address of the chat's user, where known.
+    /// All known addresses of the chat's user; empty for a group.
     pub chat_aliases: Aliases,
     /// The device that sent it.
     pub sender: Jid,
@@ -45,13 +45,17 @@ impl std::fmt::Debug for MessageEvent {
     }
 }
 
-/// All known addresses of one peer, without device.
+/// All known addresses of one user, without device. Whatever is not known is absent, and may stay so: a user can hide the
+/// phone number for good.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Aliases {
     /// By phone number.
     pub pn: Option<Jid>,
-    /// By LID.
+    /// By LID, which stays the same when the number changes.
     pub lid: Option<Jid>,
+    /// The name the user has chosen. Messages cannot be sent to it.
+    pub username: Option<Username>,
 }
 
 /// A message that could not be read.
@@ -62,8 +66,12 @@ pub struct UndecryptableEvent {
     pub id: MessageId,
     /// The chat it belongs to.
     pub chat: Jid,
+    /// All known addresses of the chat's user; empty for a group.
+    pub chat_aliases: Aliases,
     /// The device that sent it.
     pub sender: Jid,
+    /// All known addresses of the sender.
+    pub sender_aliases: Aliases,
     /// When the server took it, in seconds since 1970.
     pub timestamp: u64,
     /// Why.
@@ -100,9 +108,11 @@ pub enum UndecryptableReason {
 pub struct ReceiptEvent {
     /// The chat.
     pub chat: Jid,
+    /// All known addresses of the chat's user; empty for a group.
+    pub chat_aliases: Aliases,
     /// Who received, read or played: a device.
     pub sender: Jid,
-    /// Known addresses of that user.
+    /// All known addresses of that user.
     pub sender_aliases: Aliases,
     /// The messages.
     pub ids: Vec<MessageId>,

@@ -84,6 +84,8 @@ pub enum Event {
     PresenceChanged {
         /// Whose presence.
         user: Jid,
+        /// All known addresses of that user.
+        user_aliases: Aliases,
         /// What it is now.
         presence: Presence,
     },
@@ -91,8 +93,12 @@ pub enum Event {
     ChatStateChanged {
         /// Where.
         chat: Jid,
+        /// All known addresses of the chat's user; empty for a group.
+        chat_aliases: Aliases,
         /// Who.
         user: Jid,
+        /// All known addresses of that user.
+        user_aliases: Aliases,
         /// What they do now.
         state: ChatState,
     },
@@ -132,10 +138,10 @@ impl std::fmt::Debug for Event {
             Self::OperationFinished { op, result } => {
                 f.debug_struct("OperationFinished").field("op", op).field("result", result).finish()
             }
-            Self::PresenceChanged { user, presence } => {
+            Self::PresenceChanged { user, presence, .. } => {
                 f.debug_struct("PresenceChanged").field("user", user).field("presence", presence).finish()
             }
-            Self::ChatStateChanged { chat, user, state } => {
+            Self::ChatStateChanged { chat, user, state, .. } => {
                 let mut shown = f.debug_struct("ChatStateChanged");
                 shown.field("chat", chat).field("user", user).field("state", state).finish()
             }

@@ -1,5 +1,6 @@
 //! How sends and other operations ended.
 
+use super::Aliases;
 use crate::api::{MessageId, OpId};
 use crate::types::Jid;
 
@@ -11,8 +12,10 @@ pub struct SendReport {
     pub op: Option<OpId>,
     /// The message's id.
     pub id: MessageId,
-    /// The chat.
+    /// The chat, as it was given.
     pub chat: Jid,
+    /// All known addresses of the chat's user; empty for a group.
+    pub chat_aliases: Aliases,
     /// When the server took it, in seconds since 1970; `None` if it did not.
     pub timestamp: Option<u64>,
     /// The server's error code, if it refused.
