@@ -108,25 +108,25 @@ impl Mailbox {
 
     /// Removes the oldest sent stanza that an ack names; one ack answers one stanza.
     pub(crate) fn acked(&mut self, class: Class, id: &str) -> bool {
-        let found = self.items.iter().position(|item| item.sent && item.class == class && item.id == id);
-        let Some(item) = found.and_then(|at| self.items.remove(at)) else { return false };
-        self.bytes = self.bytes.saturating_sub(item.size);
-        true
+        self.remove_sent(|item| item.class == class && item.id == id)
     }
 
     /// Removes all sent messages with the id, which a receipt says have arrived. `true` when there were any.
     pub(crate) fn received(&mut self, id: &str) -> bool {
-        let before = self.items.len();
-        let mut freed = 0_usize;
-        self.items.retain(|item| {
-            let gone = item.sent && item.class == Class::Message && item.id == id;
-            if gone {
-                freed = freed.saturating_add(item.size);
-            }
-            !gone
-        });
-        self.bytes = self.bytes.saturating_sub(freed);
-        self.items.len() != before
+        let mut any = false;
+        while self.remove_sent(|item| item.class == Class::Message && item.id == id) {
+            any = true;
+        }
+        any
+    }
+
+    /// Removes the oldest sent stanza that `is_meant` picks. Stanzas are sent in order, so the search ends at the first
+    /// one that was not: an answer costs what is on its way, not what still waits.
+    fn remove_sent(&mut self, is_meant: impl Fn(&Item) -> bool) -> bool {
+        let found = self.items.iter().take_while(|item| item.sent).position(is_meant);
+        let Some(item) = found.and_then(|at| self.items.remove(at)) else { return false };
+        self.bytes = self.bytes.saturating_sub(item.size);
+        true
     }
 
     pub(crate) fn len(&self) -> usize {

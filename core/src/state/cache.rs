@@ -1,6 +1,6 @@
 //! Records in memory, budgeted in bytes.
 
-use crate::api::{Key, Record};
+use crate::api::{Key, Record, Space};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the cache knows of a record.
@@ -70,12 +70,16 @@ impl Cache {
     }
 
     /// The commit of `generation` is durable: its records may be dropped from now on, unless written again since.
+    /// One-time prekeys are dropped at once: they come by the hundred, and each is wanted once, weeks later or never.
     pub(crate) fn settle<'k>(&mut self, generation: u64, keys: impl Iterator<Item = &'k Key>) {
         for key in keys {
-            if let Some(entry) = self.entries.get_mut(key)
-                && entry.generation == generation
-            {
-                entry.generation = DURABLE;
+            let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.generation == generation) else {
+                continue;
+            };
+            entry.generation = DURABLE;
+            if key.space == Space::PreKey {
+                let used = entry.used;
+                self.drop_entry(used);
             }
         }
     }
@@ -99,11 +103,15 @@ impl Cache {
             victims.push(*used);
         }
         for used in victims {
-            if let Some(key) = self.by_use.remove(&used)
-                && let Some(entry) = self.entries.remove(&key)
-            {
-                self.bytes = self.bytes.saturating_sub(cost(&key, entry.record.as_ref()));
-            }
+            self.drop_entry(used);
+        }
+    }
+
+    fn drop_entry(&mut self, used: u64) {
+        if let Some(key) = self.by_use.remove(&used)
+            && let Some(entry) = self.entries.remove(&key)
+        {
+            self.bytes = self.bytes.saturating_sub(cost(&key, entry.record.as_ref()));
         }
     }
 
@@ -120,7 +128,6 @@ fn cost(key: &Key, record: Option<&Record>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Space;
     use bytes::Bytes;
 
     fn key(number: u8) -> Key {
@@ -154,6 +161,21 @@ mod tests {
         cache.shrink_to(0, &BTreeSet::new());
         assert_eq!(cache.lookup(&key(0)), Lookup::Unknown);
         assert_eq!(cache.bytes(), 0);
+    }
+
+    #[test]
+    fn a_prekey_leaves_memory_as_soon_as_it_is_durable() {
+        let mut cache = Cache::default();
+        let prekey = Key::new(Space::PreKey, vec![1]);
+        cache.put(prekey.clone(), record(64), 7);
+        cache.put(key(0), record(64), 7);
+        let both = [prekey.clone(), key(0)];
+        cache.settle(6, both.iter());
+        assert!(matches!(cache.lookup(&prekey), Lookup::Known(..)), "not durable yet");
+        cache.settle(7, both.iter());
+        assert_eq!(cache.lookup(&prekey), Lookup::Unknown);
+        assert!(matches!(cache.lookup(&key(0)), Lookup::Known(..)));
+        assert_eq!(cache.bytes(), cost(&key(0), record(64).as_ref()));
     }
 
     #[test]

@@ -51,12 +51,14 @@ impl Link {
     }
 
     /// Limits of the WebSocket layer. A protocol frame has a three-byte length, so one message of 2^24 bytes and its
-    /// header must fit; more is an attack on memory.
+    /// header must fit; more is an attack on memory. The buffers are what an idle connection costs, so they are small;
+    /// long messages grow them for a while.
     pub(super) fn limits() -> WebSocketConfig {
         WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT))
-            .write_buffer_size(16 * 1024)
+            .read_buffer_size(4 * 1024)
+            .write_buffer_size(4 * 1024)
     }
 
     /// Queues one binary message. It leaves in [`turn`](Self::turn), in the order of the calls.
