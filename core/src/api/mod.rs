@@ -10,8 +10,9 @@ mod storage;
 pub use crate::types::MessageId;
 pub use config::{Config, Limits, Platform, ProtocolProfile};
 pub use event::{
-    Aliases, ChatState, DeviceOutcome, Disconnect, Envelope, Event, FaultReason, LinkFailure, LinkStep, MessageEvent,
-    OpResult, Presence, ReceiptEvent, ReceiptKind, Recommendation, SendReport, UndecryptableEvent, UndecryptableReason,
+    Aliases, ChatState, CodePurpose, DeviceOutcome, Disconnect, Envelope, Event, FaultReason, LinkFailure,
+    LinkFailureReason, LinkStep, MessageEvent, OpResult, Presence, ReceiptEvent, ReceiptKind, Recommendation,
+    SendReport, UndecryptableEvent, UndecryptableReason,
 };
 pub use ids::{CommitId, EventId, LoadId, OpId};
 pub use input::{CloseReason, CommitError, Input, Misuse};

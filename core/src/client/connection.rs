@@ -4,7 +4,7 @@ use super::backlog::Backlog;
 use super::ending::{Aftermath, Ending};
 use super::socket::Phase;
 use super::{Client, Job, flow};
-use crate::api::{Disconnect, Endpoint, Event, Misuse, Output, Recommendation};
+use crate::api::{Disconnect, Endpoint, Event, Misuse, OpResult, Output, Recommendation};
 
 impl Client {
     pub(super) fn open(&mut self, opening: Box<flow::Opening>) {
@@ -29,7 +29,7 @@ impl Client {
         }
         self.socket.phase = Phase::Closing;
         self.live.ready = false;
-        self.codes = None;
+        self.live.linking.close();
         self.timers.quiet();
         self.outputs.push_back(Output::Close);
     }
@@ -55,7 +55,7 @@ impl Client {
         self.live.activating = false;
         self.live.connection += 1;
         self.opening = None;
-        self.codes = None;
+        self.live.linking.close();
         self.backlog = Backlog::default();
         self.unread = false;
         self.schedule.drop_connection_work();
@@ -86,6 +86,9 @@ impl Client {
             Aftermath::Reconnect | Aftermath::Pause => Recommendation::Stop,
             Aftermath::Stay(recommendation) => {
                 self.wanted = false;
+                if let Some(op) = self.live.linking.op.take() {
+                    self.tell(Event::OperationFinished { op, result: OpResult::Lost });
+                }
                 recommendation
             }
         };

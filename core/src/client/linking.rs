@@ -1,12 +1,14 @@
-//! Codes for linking: which one is shown, for how long, what comes after the last.
+//! A registration stream as the client sees it: which QR code has its turn, when a code is over, when nothing is left.
 
 use super::ending::Ending;
 use super::socket::Phase;
-use super::{Client, Effect};
-use crate::api::{Event, LinkFailure, LinkStep};
-use crate::pairing::QrCode;
+use super::{Client, Effect, Job};
+use crate::api::{Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpId};
+use crate::flow::linking::ShownQr;
+use crate::flow::{LinkJob, Verb};
+use crate::pairing::Code;
 use crate::stanza::PairDevice;
-use std::collections::VecDeque;
+use crate::types::Now;
 
 /// How long the first of six codes is shown, in milliseconds; the web client's number.
 const FIRST_MS: u64 = 60_000;
@@ -17,61 +19,107 @@ const NEXT_MS: u64 = 20_000;
 /// References that the server gives; more are not kept.
 const MOST_REFS: usize = 16;
 
-/// The references that were not shown yet, and how long the one that is shown is good for.
-pub(crate) struct Codes {
-    waiting: VecDeque<String>,
-    until: u64,
-}
-
-impl Codes {
-    /// When the code that is shown is over.
-    pub(crate) const fn deadline(&self) -> u64 {
-        self.until
-    }
-}
-
 impl Client {
-    /// The server offers references for codes.
-    pub(super) fn show_codes(&mut self, offer: &PairDevice) {
+    /// Asks for a code that links this device to the account of `phone` when it is typed there. `phone` is the number
+    /// with its country code; `+`, spaces, dashes and parentheses do not matter. `custom` is the code to use, eight of
+    /// `123456789ABCDEFGHJKLMNPQRSTVWXYZ`; one is drawn if not given.
+    ///
+    /// May be called before there is a connection: the request is kept until [`connect`](Self::connect) has made one, over
+    /// restarts for three minutes. QR codes go on beside it. [`CodeShown`](Event::CodeShown) follows when the server has
+    /// taken the code, then [`OperationFinished`](Event::OperationFinished); a refusal is a
+    /// [`LinkFailed`](Event::LinkFailed) as well. A later call takes its place.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongState`] for an account that is linked; [`Misuse::BadArgument`] for what cannot be a number (7 to 15
+    /// digits, the first not 0) or a code.
+    pub fn request_pair_code(&mut self, now: Now, phone: &str, custom: Option<&str>) -> Result<OpId, Misuse> {
+        self.begin(now)?;
+        if self.live.me.is_some() {
+            return Err(Misuse::WrongState("this device is linked already"));
+        }
+        let number =
+            number_of(phone).ok_or(Misuse::BadArgument("a phone number has 7 to 15 digits, the first not 0"))?;
+        let custom = custom.map(Code::parse).transpose();
+        let custom = custom.map_err(|_| Misuse::BadArgument("a code is 8 of 123456789ABCDEFGHJKLMNPQRSTVWXYZ"))?;
+        let op = self.next_op();
+        self.enqueue(Job::Verb(Verb::RequestPairCode { op, number, custom }));
+        Ok(op)
+    }
+
+    /// The server offers references for codes: from now on every way of linking is open.
+    pub(super) fn open_registration(&mut self, offer: &PairDevice) {
         let first_ms = if offer.refs.len() >= 6 { FIRST_MS } else { NEXT_MS };
         let printable = offer.refs.iter().filter_map(|reference| String::from_utf8(reference.to_vec()).ok());
-        let waiting = printable.take(MOST_REFS).collect();
         self.socket.phase = Phase::Linking;
-        self.codes = Some(Codes { waiting, until: 0 });
-        self.show(first_ms);
+        self.live.linking.waiting = printable.take(MOST_REFS).collect();
+        self.live.linking.is_open = true;
+        self.turn_qr(first_ms);
+        self.enqueue(Job::Link(LinkJob::Opened));
     }
 
-    /// The code that was shown is over.
-    pub(super) fn show_next_code(&mut self) {
-        self.show(NEXT_MS);
+    /// Does what is due.
+    pub(super) fn watch_linking(&mut self) {
+        let mono = self.now.mono;
+        if let Some(code) = &mut self.live.linking.code
+            && code.until.take_if(|at| *at <= mono).is_some()
+        {
+            self.enqueue(Job::Link(LinkJob::CodeOver));
+        }
+        if self.live.linking.qr.as_ref().is_none_or(|qr| qr.until > mono) {
+            return;
+        }
+        self.turn_qr(NEXT_MS);
+        if self.live.linking.qr.is_some() {
+            self.enqueue(Job::Link(LinkJob::ShowQr));
+        } else if self.live.linking.is_idle() {
+            let failure = LinkFailure { step: LinkStep::Scan, reason: LinkFailureReason::Expired };
+            self.release(Effect::Tell(Event::LinkFailed(failure)));
+            self.end(Ending::CodesExpired);
+        }
     }
 
     /// The phone's answer was checked and is durable.
     pub(super) fn link_done(&mut self) {
-        self.codes = None;
         self.socket.phase = Phase::Confirming;
     }
 
-    fn show(&mut self, valid_ms: u64) {
-        let Some(account) = self.account() else { return };
-        let Some(codes) = &mut self.codes else { return };
-        let Some(reference) = codes.waiting.pop_front() else {
-            self.codes = None;
-            self.release(Effect::Tell(Event::LinkFailed(LinkFailure {
-                step: LinkStep::Scan,
-                reason: "nobody scanned a code in time",
-            })));
-            return self.end(Ending::CodesExpired);
-        };
-        let platform = self.config.profile.platform;
-        let code = QrCode {
-            reference,
-            noise: account.noise.public,
-            identity: account.identity.public,
-            adv_secret: account.adv_secret,
-            platform: Some(platform.into()),
-        };
-        codes.until = self.now.mono.saturating_add(valid_ms);
-        self.tell(Event::QrShown { text: code.to_text(), valid_ms });
+    /// One way of linking has ended; a stream on which nothing can happen any more is closed.
+    pub(super) fn link_idle(&mut self) {
+        if self.live.linking.is_open && self.live.linking.is_idle() {
+            self.end(Ending::CodesExpired);
+        }
+    }
+
+    fn turn_qr(&mut self, valid_ms: u64) {
+        let until = self.now.mono.saturating_add(valid_ms);
+        let next = self.live.linking.waiting.pop_front();
+        self.live.linking.qr = next.map(|reference| ShownQr { reference, until });
+    }
+}
+
+/// Digits that a phone number has, with its country code.
+const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// The digits of a phone number as people write it.
+fn number_of(phone: &str) -> Option<String> {
+    let written = |character: &char| !matches!(character, '+' | '-' | ' ' | '(' | ')');
+    let digits: String = phone.chars().filter(written).collect();
+    let is_number =
+        DIGITS.contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_number_is_read_as_people_write_it() {
+        for phone in ["15551234567", "+1 555 123-4567", "+1 (555) 1234567"] {
+            assert_eq!(number_of(phone).as_deref(), Some("15551234567"), "{phone}");
+        }
+        for phone in ["", "555123", "05551234567", "1234567890123456", "1555123456x", "+", "١٢٣٤٥٦٧٨"] {
+            assert_eq!(number_of(phone), None, "{phone}");
+        }
     }
 }

@@ -31,7 +31,6 @@ use crate::types::{Jid, Now, RequestIds, Seed};
 use backlog::Backlog;
 use backoff::Backoff;
 use ending::Ending;
-use linking::Codes;
 use queries::Queries;
 use schedule::Schedule;
 use socket::{Phase, Socket};
@@ -70,7 +69,6 @@ pub struct Client {
     queries: Queries,
     socket: Socket,
     opening: Option<Box<flow::Opening>>,
-    codes: Option<Codes>,
     backoff: Backoff,
     timers: Timers,
     /// The caller wants to be connected.
@@ -265,7 +263,6 @@ impl Client {
             queries: Queries::new(RequestIds::new(u16::from_be_bytes(a), u16::from_be_bytes(b))),
             socket: Socket::new(),
             opening: None,
-            codes: None,
             backoff: Backoff::default(),
             timers: Timers::default(),
             wanted: false,
@@ -291,11 +288,6 @@ impl Client {
             Lookup::Known(Some(record), _) => T::open(&record).map(Some).map_err(|_| RestoreError::BadRoot(T::SPACE)),
             _ => Ok(None),
         }
-    }
-
-    /// The account as the newest transaction left it.
-    fn account(&mut self) -> Option<Account> {
-        self.root(account::ID).ok().flatten()
     }
 
     fn pinned(&self) -> BTreeSet<Key> {
@@ -391,7 +383,8 @@ impl Client {
             Effect::News(connection, event) if connection == self.live.connection => self.tell(event),
             Effect::LinkDone(connection) if connection == self.live.connection => self.link_done(),
             Effect::LinkRefused(connection) if connection == self.live.connection => self.end(Ending::LinkRefused),
-            Effect::News(..) | Effect::LinkDone(_) | Effect::LinkRefused(_) => {}
+            Effect::LinkIdle(connection) if connection == self.live.connection => self.link_idle(),
+            Effect::News(..) | Effect::LinkDone(_) | Effect::LinkRefused(_) | Effect::LinkIdle(_) => {}
             Effect::Open(opening) => self.open(opening),
         }
     }
@@ -428,9 +421,10 @@ impl Client {
             Step::Answered(asker) => self.live.note_answer(asker),
             Step::Me(me) => {
                 // The phone has answered: there is nothing to scan any more.
-                self.codes = None;
+                self.live.linking.close();
                 self.live.me = Some(me);
             }
+            Step::Linking(under) => self.live.linking.note(under),
             Step::Available(available) => self.live.available = available,
             Step::Unlinked => self.unlinked(),
             Step::TakenOver(left) => self.taken_over(left),

@@ -5,7 +5,7 @@ use super::socket::Phase;
 use super::{Client, Job};
 use crate::api::{Event, Misuse};
 use crate::binary::{Plain, Tape};
-use crate::flow::{Failure, Query};
+use crate::flow::{Failure, LinkJob, Query};
 use crate::stanza::{
     Ack, Answer, EmptyResult, Incoming, InfoBroadcast, NackReason, OfflineBatch, Refusal, ReturnAddress, ServerRequest,
     ServerRequestKind, Stanza,
@@ -149,6 +149,9 @@ impl Client {
                 }
                 self.enqueue(Job::Inbound(Box::new(Incoming::Ib(news))));
             }
+            Incoming::Notification(notice) if LinkJob::is_for(&notice) => {
+                self.enqueue(Job::Link(LinkJob::Notice(notice)));
+            }
             other => {
                 if is_queued(&other)
                     && let Some(count) = self.backlog.seen()
@@ -189,7 +192,7 @@ impl Client {
             ServerRequestKind::PairDevice(offer) => {
                 self.say(&EmptyResult { id, to });
                 if self.live.me.is_none() {
-                    self.show_codes(&offer);
+                    self.open_registration(&offer);
                 }
             }
             ServerRequestKind::PairSuccess(success) => self.enqueue(Job::PairSuccess { id, success }),

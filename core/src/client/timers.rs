@@ -87,7 +87,7 @@ impl Client {
             self.timers.reconnect,
             self.timers.first().filter(|_| waiting),
             self.queries.deadline().filter(|_| waiting),
-            self.codes.as_ref().map(super::Codes::deadline),
+            self.live.linking.deadline(),
             self.barrier.deadline(),
             self.schedule.deadline(),
         ];
@@ -106,9 +106,7 @@ impl Client {
             Phase::AwaitingVerdict { deadline } if *deadline <= mono => self.end(Ending::Silent),
             _ => {}
         }
-        if self.codes.as_ref().is_some_and(|codes| codes.deadline() <= mono) {
-            self.show_next_code();
-        }
+        self.watch_linking();
         self.schedule.tick(mono);
         if self.wants_frames() {
             self.watch(mono);

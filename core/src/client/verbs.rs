@@ -153,7 +153,7 @@ impl Client {
         Ok(op)
     }
 
-    fn begin(&mut self, now: Now) -> Result<(), Misuse> {
+    pub(super) fn begin(&mut self, now: Now) -> Result<(), Misuse> {
         if self.faulted {
             return Err(Misuse::Faulted);
         }
@@ -166,7 +166,7 @@ impl Client {
         if self.live.me.is_none() { Err(Misuse::NotLinked) } else { Ok(()) }
     }
 
-    fn next_op(&mut self) -> OpId {
+    pub(super) fn next_op(&mut self) -> OpId {
         let op = OpId(self.next_op);
         self.next_op += 1;
         op

@@ -1,10 +1,11 @@
 //! Units of work: what runs in one transaction.
 
 use super::{
-    Accepted, Failure, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, logout, notifications,
-    pair_qr, prekeys, presence, receipts, receive, retry, send, wipe,
+    Accepted, Failure, LinkJob, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, linking, logout,
+    notifications, pair_code, prekeys, presence, receipts, receive, retry, send, wipe,
 };
 use crate::api::{ChatState, Config, Key, MessageId, OpId};
+use crate::pairing::Code;
 use crate::stanza::{Incoming, IncomingReceipt, PairSuccess, Success};
 use crate::state::account::ServerKey;
 use crate::types::Jid;
@@ -40,6 +41,8 @@ pub(crate) enum Job {
     LoggedIn(Success),
     /// The phone has accepted this device.
     PairSuccess { id: SmolStr, success: Box<PairSuccess> },
+    /// Something else that belongs to linking.
+    Link(LinkJob),
     /// The server's answer to a request, or why there is none.
     Reply(Box<Query>, Reply),
     /// Encrypt and send the outbox entry; what could not be had is noted.
@@ -77,6 +80,7 @@ pub(crate) enum Verb {
     SubscribePresence { op: OpId, user: Jid },
     SendChatState { op: OpId, chat: Jid, state: ChatState },
     LogOut { op: OpId },
+    RequestPairCode { op: OpId, number: String, custom: Option<Code> },
 }
 
 /// Names and contents stay out of logs.
@@ -95,7 +99,7 @@ impl Job {
     /// The lane it must stay in order with.
     pub(crate) fn lane(&self) -> Lane {
         match self {
-            Self::LoggedIn(_) | Self::PairSuccess { .. } | Self::Reply(..) => Lane::Replies,
+            Self::LoggedIn(_) | Self::PairSuccess { .. } | Self::Link(_) | Self::Reply(..) => Lane::Replies,
             // Connecting waits for what a restart has to bring back first.
             Self::Connect
             | Self::Verb(_)
@@ -129,6 +133,7 @@ impl Job {
             | Self::Replay(_)
             | Self::Recall(_) => true,
             Self::Reply(query, _) => query.outlives_connection(),
+            Self::Link(job) => job.outlives_connection(),
             // Unanswered stanzas are sent again by the server; pending sends are put in line again at the next login.
             Self::Inbound(_)
             | Self::LoggedIn(_)
@@ -167,7 +172,8 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Verb(verb) => return run_verb(txn, live, config, verb),
         Job::Inbound(incoming) => return run_inbound(txn, live, incoming),
         Job::LoggedIn(success) => return connect::logged_in(txn, live, success),
-        Job::PairSuccess { id, success } => return pair_qr::confirm(txn, live, id, success),
+        Job::PairSuccess { id, success } => return linking::confirm(txn, live, id, success),
+        Job::Link(job) => return linking::run(txn, live, config, job),
         Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
         Job::Send { sequence, settled, .. } => return send::send(txn, live, *sequence, settled),
         Job::Resend { receipt, device, sequence, settled } => {
@@ -189,6 +195,9 @@ fn run_verb(txn: &mut Txn<'_>, live: &Live, config: &Config, verb: &Verb) -> Res
         Verb::SubscribePresence { op, user } => presence::subscribe(txn, live, *op, user),
         Verb::SendChatState { op, chat, state } => presence::send_chat_state(txn, live, *op, chat, *state),
         Verb::LogOut { op } => logout::begin(txn, live, *op),
+        Verb::RequestPairCode { op, number, custom } => {
+            pair_code::begin(txn, live, config, *op, number, custom.as_ref())
+        }
     }
 }
 
@@ -219,6 +228,8 @@ fn run_reply(txn: &mut Txn<'_>, live: &Live, query: &Query, reply: &Reply) -> Re
         Query::Rotate { id, .. } => prekeys::rotated(txn, *id, reply),
         Query::Devices { users } => devices::answered(txn, users, reply),
         Query::Bundles { devices } => bundles::answered(txn, devices, reply),
+        Query::CodeHello(hello) => pair_code::announced(txn, live, hello, reply),
+        Query::CodeFinish(finish) => pair_code::finished(txn, live, finish, reply),
         Query::Remove { op, .. } => {
             logout::answered(txn, *op, reply);
             Ok(())

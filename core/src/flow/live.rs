@@ -1,5 +1,6 @@
 //! Volatile facts that flows read: what is true of this connection and this process only.
 
+use super::linking::LinkingNow;
 use crate::api::{DeviceOutcome, Epoch, OpId};
 use crate::types::Jid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +22,8 @@ pub(crate) struct Live {
     pub(crate) available: bool,
     /// Own addresses, once linked.
     pub(crate) me: Option<Me>,
+    /// What a registration stream offers, and which ways of linking are under way.
+    pub(crate) linking: LinkingNow,
     /// Durable events that the application has not handled.
     pub(crate) inbox: BTreeSet<u64>,
     /// Sends that the server has not answered, by sequence number.

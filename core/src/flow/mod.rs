@@ -10,10 +10,12 @@ pub(crate) mod devices;
 mod fanout;
 mod inbox;
 mod job;
+pub(crate) mod linking;
 mod live;
 mod logout;
 mod notifications;
-pub(crate) mod pair_qr;
+mod pair_code;
+mod pair_qr;
 mod peers;
 mod prekeys;
 mod presence;
@@ -26,6 +28,7 @@ mod wipe;
 
 pub(crate) use connect::{Opening, is_user};
 pub(crate) use job::{Job, Lane, Settled, Verb, run};
+pub(crate) use linking::{LinkJob, Under};
 pub(crate) use live::{Live, Me, Progress};
 pub(crate) use query::{Failure, Query, Reply};
 pub(crate) use send::{Accepted, is_content};
@@ -88,6 +91,8 @@ pub(crate) enum Effect {
     LinkDone(u64),
     /// The phone's answer on this connection was not authentic.
     LinkRefused(u64),
+    /// One way of linking has ended on this connection; perhaps it was the last.
+    LinkIdle(u64),
 }
 
 /// What changes inside the machine as soon as the transaction is applied.
@@ -119,6 +124,8 @@ pub(crate) enum Step {
     Drained,
     /// Own addresses, as the server knows them now.
     Me(Me),
+    /// A way of linking is under way, or no longer.
+    Linking(Under),
     /// Whether this device has announced itself as available.
     Available(bool),
     /// This device is no longer linked.

@@ -1,47 +1,41 @@
-//! Linking: the phone has scanned the code and answers.
+//! Linking by a QR code: what the code says, and a new secret for it when the server wants one.
 
-use super::{Effect, Live, Me, Step, Stop, Txn, TxnExt, peers};
-use crate::api::{Event, LinkFailure, LinkStep};
-use crate::pairing::adv;
-use crate::stanza::{PairDeviceSign, PairSuccess, Refusal};
-use crate::state::account::{self, Account, Linked};
-use crate::state::peer::PeerId;
-use crate::state::ratchets::Identity;
-use crate::types::Jid;
+use super::linking::{self, ShownQr};
+use super::{Live, Stop, Txn, TxnExt};
+use crate::api::{Event, ProtocolProfile};
+use crate::crypto::Secret;
+use crate::pairing::QrCode;
+use crate::state::account::{self, Account};
 
-/// Checks the phone's answer. What it grants is durable before the server is told that it was accepted.
-pub(crate) fn confirm(txn: &mut Txn<'_>, live: &Live, id: &str, success: &PairSuccess) -> Result<(), Stop> {
+/// Shows the code of the reference whose turn it is. The secret in it is durable before anybody sees it.
+pub(super) fn show(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) -> Result<(), Stop> {
+    let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
+    show_with(txn, live, profile, &account);
+    Ok(())
+}
+
+/// The same with an account that is about to be written.
+pub(super) fn show_with(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile, account: &Account) {
+    let Some(ShownQr { reference, until }) = &live.linking.qr else { return };
+    let code = QrCode {
+        reference: reference.clone(),
+        noise: account.noise.public,
+        identity: account.identity.public,
+        adv_secret: account.adv_secret.clone(),
+        platform: Some(profile.platform.into()),
+    };
+    let valid_ms = until.saturating_sub(txn.now.mono);
+    txn.news(live, Event::QrShown { text: code.to_text(), valid_ms });
+}
+
+/// The server wants another secret in the code. One that was derived with a phone is kept: that phone has it already.
+pub(super) fn renew_secret(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) -> Result<(), Stop> {
     let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
-    if account.linked.is_some() {
+    if account.linked.is_some() || linking::has_derived_secret(txn)? {
         return Ok(());
     }
-    let random = txn.rng.bytes();
-    let checked = adv::verify_pair_success(&success.device_identity, &account.adv_secret, &account.identity, &random);
-    let accepted = match checked {
-        Ok(accepted) => accepted,
-        Err(refusal) => {
-            let (code, text) = (u32::from(refusal.code()), refusal.text());
-            let refusal = Refusal { id: id.into(), to: Jid::server_itself(), code, text };
-            txn.send(live, &refusal);
-            txn.tell(Event::LinkFailed(LinkFailure { step: LinkStep::Verification, reason: text }));
-            txn.effect(Effect::LinkRefused(live.connection));
-            return Ok(());
-        }
-    };
-    let platform = success.platform.as_deref().unwrap_or_default().to_owned();
-    account.linked = Some(Linked {
-        pn: success.jid.clone(),
-        lid: success.lid.clone(),
-        device_identity: accepted.account,
-        platform: platform.clone(),
-    });
+    account.adv_secret = Secret::from(txn.rng.bytes::<32>());
     txn.write(account::ID, &account);
-    peers::set_own(txn, &success.jid, success.lid.as_ref())?;
-    txn.write(PeerId::SELF.device_id(0), &Identity(accepted.account_key));
-    txn.change(Step::Me(Me { pn: success.jid.clone(), lid: success.lid.clone() }));
-    txn.effect(Effect::LinkDone(live.connection));
-    let reply = PairDeviceSign { id: id.into(), key_index: accepted.key_index, device_identity: accepted.reply };
-    txn.send(live, &reply);
-    txn.tell(Event::Linked { jid: success.jid.clone(), lid: success.lid.clone(), platform });
+    show_with(txn, live, profile, &account);
     Ok(())
 }

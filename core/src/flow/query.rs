@@ -3,8 +3,8 @@
 use crate::api::{DeviceOutcome, OpId};
 use crate::binary::{EncodeError, Plain, Tape};
 use crate::stanza::{
-    CleanDirty, Delivery, DeviceQuery, FetchBundles, Ping, PreKeyCount, PreKeyUpload, PublicSignedPreKey, QueryContext,
-    RemoveCompanionDevice, Request, RotateSignedPreKey,
+    CleanDirty, CompanionFinish, CompanionHello, Delivery, DeviceQuery, FetchBundles, Ping, PreKeyCount, PreKeyUpload,
+    PublicSignedPreKey, QueryContext, RemoveCompanionDevice, Request, RotateSignedPreKey,
 };
 use crate::types::Jid;
 use smol_str::SmolStr;
@@ -26,6 +26,10 @@ pub(crate) enum Query {
     Devices { users: Vec<Jid> },
     /// Keys for these devices, please.
     Bundles { devices: Vec<Jid> },
+    /// Take this code for linking.
+    CodeHello(Box<CompanionHello>),
+    /// Hand this to the phone on which the code was typed.
+    CodeFinish(Box<CompanionFinish>),
     /// Unlink this device.
     Remove { op: OpId, device: Jid },
     /// What was said to have changed is known now.
@@ -65,6 +69,8 @@ impl Query {
             }
             .plain(id),
             Self::Bundles { devices } => FetchBundles { devices: devices.clone(), reason: None }.plain(id),
+            Self::CodeHello(hello) => hello.plain(id),
+            Self::CodeFinish(finish) => finish.plain(id),
             Self::Remove { device, .. } => RemoveCompanionDevice { jid: device.clone() }.plain(id),
             Self::Clean { kind, timestamp } => CleanDirty { kind: kind.clone(), timestamp: *timestamp }.plain(id),
         }

@@ -7,6 +7,7 @@ use crate::signal::{Archive, PreKey, Session, SignedPreKey};
 use crate::state::account::{self, Account};
 use crate::state::asked::{self, Asked};
 use crate::state::devices::DeviceList;
+use crate::state::linking::{self, Linking};
 use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
 use crate::state::prekeys::{PreKeyCounter, record_id};
 use crate::state::ratchets::Identity;
@@ -26,6 +27,7 @@ pub(crate) fn account(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
         }
     }
     txn.delete::<Account>(account::ID);
+    txn.delete::<Linking>(linking::ID);
     txn.change(Step::Unlinked);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Linking with a code that is typed on the phone: how the eight characters protect two fresh keys, and how those
 //! protect the new ADV secret. Both sides. Stages, time limits and tries are the flow's.
 
+use crate::api::{Platform, ProtocolProfile};
 use crate::crypto::symmetric::{
     aes256_ctr, aes256_gcm_open, aes256_gcm_seal, constant_time_eq, hkdf_sha256, pbkdf2_sha256,
 };
@@ -179,6 +180,12 @@ pub struct CompanionFinish {
 }
 
 impl AwaitingPrimaryHello {
+    /// One that was started before with this code and this pair.
+    #[must_use]
+    pub const fn resume(code: Code, ephemeral: KeyPair) -> Self {
+        Self { code, ephemeral }
+    }
+
     /// Wraps the fresh pair `ephemeral` under `code`: content of `link_code_pairing_wrapped_companion_ephemeral_pub`.
     #[must_use]
     pub fn start(code: Code, ephemeral: KeyPair, random: &WrapRandom) -> (Self, [u8; WRAPPED_KEY]) {
@@ -309,18 +316,33 @@ fn concatenate(out: &mut [u8], parts: &[&[u8]]) {
     }
 }
 
-/// How a companion names itself in this method: `Browser (OS)`. The production server refuses names it does not know,
-/// so neither the profile's own text nor the kinds without a browser name can stand here.
+/// How a companion names itself in this method: `Browser (OS)`. The production server answers 400 to names that it does
+/// not know, so what has no known name is shown under one that fits.
 #[must_use]
-pub const fn platform_display(platform: crate::api::Platform) -> &'static str {
-    use crate::api::Platform;
-    match platform {
-        Platform::Firefox => "Firefox (Linux)",
-        Platform::Safari => "Safari (Mac OS)",
-        Platform::Edge => "Edge (Windows)",
-        Platform::Chrome | Platform::Desktop | Platform::Other => "Chrome (Linux)",
-    }
+pub fn platform_display(profile: &ProtocolProfile) -> String {
+    let (browser, usual_os) = match profile.platform {
+        Platform::Firefox => ("Firefox", LINUX),
+        Platform::Safari => ("Safari", MAC_OS),
+        Platform::Edge => ("Edge", WINDOWS),
+        Platform::Chrome | Platform::Desktop | Platform::Other => ("Chrome", LINUX),
+    };
+    let is_meant = |word: &str| profile.os.to_ascii_lowercase().contains(word);
+    let named = KNOWN_OS.iter().find(|(words, _)| words.iter().any(|word| is_meant(word)));
+    let os = named.map_or(usual_os, |(_, os)| os);
+    format!("{browser} ({os})")
 }
+
+const LINUX: &str = "Linux";
+const MAC_OS: &str = "Mac OS";
+const WINDOWS: &str = "Windows";
+
+/// Words in the name of an operating system, and the name that the server knows.
+const KNOWN_OS: [(&[&str], &str); 4] = [
+    (&["mac", "darwin", "os x"], MAC_OS),
+    (&["windows"], WINDOWS),
+    (&["ubuntu"], "Ubuntu"),
+    (&["linux", "debian", "fedora"], LINUX),
+];
 
 #[cfg(test)]
 mod tests {
@@ -358,5 +380,19 @@ mod tests {
             assert_eq!(secret, if right { Ok(finish.adv_secret) } else { Err(CodeError::WrongCode) });
             assert_eq!(primary.finish(&phone, &companion.public, &finish.bundle[1..]), Err(CodeError::BundleLength));
         }
+    }
+
+    #[test]
+    fn a_companion_names_itself_with_words_that_the_server_knows() {
+        let named = |platform, os: &str| {
+            let profile = ProtocolProfile { platform, os: os.into(), ..ProtocolProfile::default() };
+            platform_display(&profile)
+        };
+        assert_eq!(platform_display(&ProtocolProfile::default()), "Chrome (Linux)");
+        assert_eq!(named(Platform::Safari, "my own"), "Safari (Mac OS)");
+        assert_eq!(named(Platform::Edge, ""), "Edge (Windows)");
+        assert_eq!(named(Platform::Firefox, "macOS 15"), "Firefox (Mac OS)");
+        assert_eq!(named(Platform::Desktop, "WINDOWS 11"), "Chrome (Windows)");
+        assert_eq!(named(Platform::Chrome, "Ubuntu Linux"), "Chrome (Ubuntu)");
     }
 }

@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::devices::DeviceList;
 use super::inbox::{InboxCursor, Unhandled};
 use super::life::Life;
+use super::linking::Linking;
 use super::outbox::{Entry, OutboxCursor, Sequence};
 use super::peer::{Alias, Peer, PeerCounter};
 use super::prekeys::PreKeyCounter;
@@ -16,7 +17,7 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 19;
+const KINDS: usize = 20;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -38,6 +39,7 @@ fn every_record_that_was_ever_written_still_decodes() {
             "Identity" => reads::<Identity>(&record),
             "InboxCursor" => reads::<InboxCursor>(&record),
             "Life" => reads::<Life>(&record),
+            "Linking" => reads::<Linking>(&record),
             "OutboxCursor" => reads::<OutboxCursor>(&record),
             "Peer" => reads::<Peer>(&record),
             "PeerCounter" => reads::<PeerCounter>(&record),

@@ -16,6 +16,7 @@ pub(crate) mod asked;
 pub(crate) mod devices;
 pub(crate) mod inbox;
 pub(crate) mod life;
+pub(crate) mod linking;
 pub(crate) mod outbox;
 pub(crate) mod peer;
 pub(crate) mod prekeys;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use whatsio::api::LinkFailureReason;
 use whatsio::relay::BindError;
 use whatsio::{OperationError, SendError, StartError, Stopped};
 
@@ -32,7 +33,7 @@ pub(crate) enum Failure {
     #[error("this account is not linked to a phone")]
     NotLinked,
     #[error("linking failed: {0}")]
-    LinkFailed(&'static str),
+    LinkFailed(LinkFailureReason),
     #[error("the server ended the connection for good: {0}")]
     Ended(&'static str),
     #[error("nothing within {0:?}: {1}")]

@@ -70,7 +70,7 @@ fn body(event: &Event) -> Value {
             "lid": text(lid.as_ref()),
             "platform": platform,
         }),
-        Event::LinkFailed(failure) => json!({ "type": "link_failed", "reason": failure.reason }),
+        Event::LinkFailed(failure) => json!({ "type": "link_failed", "reason": failure.reason.to_string() }),
         Event::Connected => json!({ "type": "connected" }),
         Event::OfflineDrained { count } => json!({ "type": "offline_drained", "count": count }),
         Event::Disconnected(disconnect) => json!({
@@ -118,6 +118,8 @@ fn body(event: &Event) -> Value {
             let (word, code) = match result {
                 OpResult::Done => ("done", None),
                 OpResult::Refused(code) => ("refused", Some(*code)),
+                OpResult::Superseded => ("superseded", None),
+                OpResult::Unusable => ("unusable", None),
                 _ => ("lost", None),
             };
             json!({ "type": "operation_finished", "op": op.0, "result": word, "code": code })

@@ -335,6 +335,8 @@ impl Driver {
                     let _ = waiting.send(match result {
                         OpResult::Done => Ok(()),
                         OpResult::Refused(code) => Err(OperationError::ByServer(*code)),
+                        OpResult::Unusable => Err(OperationError::Unusable),
+                        OpResult::Superseded => Err(OperationError::Superseded),
                         _ => Err(OperationError::Lost),
                     });
                 }

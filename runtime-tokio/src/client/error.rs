@@ -91,6 +91,12 @@ pub enum OperationError {
     /// The connection was lost before an answer came.
     #[error("the connection was lost before an answer came")]
     Lost,
+    /// The server's answer does not say what it must.
+    #[error("the server's answer does not say what it must")]
+    Unusable,
+    /// A later call took its place, or the device was linked another way.
+    #[error("something else took its place")]
+    Superseded,
     /// The client's task has ended.
     #[error(transparent)]
     Stopped(#[from] Stopped),

@@ -132,6 +132,18 @@ impl Client {
         self.operate(move |core, now| core.send_chat_state(now, &chat, state)).await
     }
 
+    /// Asks for a code that links this device when it is typed on the phone of the number `phone`; `custom` is one of
+    /// the caller's own choosing. Returns when the server has taken it; the code comes as the event `CodeShown`, which
+    /// comes again after a lost connection, and `Linked` or `LinkFailed` tells how it ended. While offline this waits for
+    /// the connection.
+    ///
+    /// # Errors
+    /// [`OperationError`]; [`OperationError::Refused`] for what cannot be a number or a code, and when it is linked.
+    pub async fn request_pair_code(&self, phone: &str, custom: Option<&str>) -> Result<(), OperationError> {
+        let (phone, custom) = (phone.to_owned(), custom.map(ToOwned::to_owned));
+        self.operate(move |core, now| core.request_pair_code(now, &phone, custom.as_deref())).await
+    }
+
     /// Unlinks this device from the account.
     ///
     /// # Errors

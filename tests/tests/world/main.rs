@@ -11,4 +11,5 @@
 mod crashes;
 mod linking;
 mod messages;
+mod pairing_code;
 mod storage;

@@ -7,7 +7,7 @@ mod presence;
 mod send;
 
 pub use connection::{Disconnect, FaultReason, Recommendation};
-pub use linking::{LinkFailure, LinkStep};
+pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, Presence};
 pub use send::{DeviceOutcome, OpResult, SendReport};
@@ -38,6 +38,27 @@ pub enum Event {
         /// How long it is good for, in milliseconds.
         valid_ms: u64,
     },
+    /// Show this code to the user; each supersedes the one before of the same purpose. One to be typed on the phone was
+    /// asked for and is known to the server; it is shown again, with the time that is left, after a restart or a lost
+    /// connection, and another follows when the server wants one.
+    CodeShown {
+        /// Eight characters with a dash between: `ABCD-EFGH`.
+        code: String,
+        /// What the user does with it.
+        purpose: CodePurpose,
+        /// How long it is good for, in milliseconds.
+        valid_ms: u64,
+    },
+    /// A passkey is wanted: hand `request` (the JSON of a WebAuthn request) to a browser or platform of the account's
+    /// owner and the assertion back.
+    AssertionNeeded {
+        /// The options of the request, in JSON.
+        request: String,
+    },
+    /// A code to be typed was typed on the phone and the server took this device's answer to it; or a compared one was
+    /// confirmed, and the server took the keys. That the right one was typed is proved only by `Linked`: after a wrong one
+    /// this comes again with the next try.
+    CodeConfirmed,
     /// The phone has accepted this device and the identity is durable. The client logs in next by itself.
     Linked {
         /// Own address by phone number, with the device number.
@@ -47,7 +68,8 @@ pub enum Event {
         /// Platform of the phone, as it calls itself.
         platform: String,
     },
-    /// Linking ended without success. Call `connect` to try again.
+    /// One way of linking ended without success. If a `Disconnected` that recommends to stop follows, call `connect` to try
+    /// again; else other ways go on, and this one can be begun anew.
     LinkFailed(LinkFailure),
     /// Logged in; messages flow.
     Connected,
@@ -123,6 +145,12 @@ impl std::fmt::Debug for Event {
             Self::QrShown { valid_ms, .. } => {
                 f.debug_struct("QrShown").field("valid_ms", valid_ms).finish_non_exhaustive()
             }
+            Self::CodeShown { purpose, valid_ms, .. } => {
+                let mut shown = f.debug_struct("CodeShown");
+                shown.field("purpose", purpose).field("valid_ms", valid_ms).finish_non_exhaustive()
+            }
+            Self::AssertionNeeded { .. } => f.debug_struct("AssertionNeeded").finish_non_exhaustive(),
+            Self::CodeConfirmed => f.write_str("CodeConfirmed"),
             Self::Linked { jid, lid, platform } => {
                 f.debug_struct("Linked").field("jid", jid).field("lid", lid).field("platform", platform).finish()
             }
@@ -161,6 +189,8 @@ mod tests {
     #[test]
     fn neither_a_linking_code_nor_names_nor_contents_are_shown() {
         let shown = Event::QrShown { text: "2@ref,secret".into(), valid_ms: 60_000 };
+        let code = Event::CodeShown { code: "ABCD-EFGH".into(), purpose: CodePurpose::EnterOnPhone, valid_ms: 180_000 };
+        let passkey = Event::AssertionNeeded { request: r#"{"challenge":"x"}"#.into() };
         let received = Event::MessageReceived(Box::new(MessageEvent {
             id: MessageId::new("3EB0"),
             chat: Jid::new("15551234567", Server::Whatsapp),
@@ -173,8 +203,8 @@ mod tests {
             offline: false,
             content: Bytes::from_static(b"plaintext"),
         }));
-        let text = format!("{shown:?} {received:?}");
-        for hidden in ["secret", "15551234567", "Ann", "plaintext"] {
+        let text = format!("{shown:?} {code:?} {passkey:?} {received:?}");
+        for hidden in ["secret", "ABCD", "challenge", "15551234567", "Ann", "plaintext"] {
             assert!(!text.contains(hidden), "{text}");
         }
     }

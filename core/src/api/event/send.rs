@@ -56,4 +56,8 @@ pub enum OpResult {
     Refused(u32),
     /// The connection was lost, or no answer came in time.
     Lost,
+    /// The answer does not say what it must.
+    Unusable,
+    /// Something else took its place: a later call of the same kind; for a linking code also a link made another way.
+    Superseded,
 }
