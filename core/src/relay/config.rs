@@ -65,6 +65,8 @@ pub struct RelayLimits {
     pub patches: usize,
     /// Bytes in one frame after the handshake.
     pub frame_bytes: usize,
+    /// Counters of ciphertexts remembered to find one that was used twice; 0 looks at none.
+    pub counters: usize,
 }
 
 impl Default for RelayConfig {
@@ -105,6 +107,7 @@ impl Default for RelayLimits {
             users: 5_000,
             patches: 5_000,
             frame_bytes: 4 << 20,
+            counters: 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 //! script; the places that consult it are spread over the relay. Random choices come from the relay's seeded generator,
 //! so a run with the same seed and script is the same byte for byte.
 
+use crate::types::Jid;
+
 /// A script of faults. Every `count` is used up as its fault happens; a fresh one has none.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -17,6 +19,7 @@ pub struct Faults {
     refuse_logins: Option<(u32, u16)>,
     linking: Option<LinkingFault>,
     requests: Vec<RequestRule>,
+    damage: Vec<Jid>,
 }
 
 /// When the connection of a sender breaks.
@@ -150,6 +153,14 @@ impl Faults {
         }
     }
 
+    /// The next message for `device` arrives with its ciphertext damaged, so that the device cannot read it and asks for
+    /// it again. For two such messages call it twice; at most 64 are kept.
+    pub fn damage_ciphertext(&mut self, device: &Jid) {
+        if self.damage.len() < 64 {
+            self.damage.push(device.clone());
+        }
+    }
+
     /// Forgets the whole script.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -200,6 +211,12 @@ impl Faults {
         self.linking.take_if(|planned| *planned == fault).is_some()
     }
 
+    /// Whether the message for one of a device's addresses is to be damaged.
+    pub(super) fn damages(&mut self, addresses: &[Jid]) -> bool {
+        let planned = self.damage.iter().position(|device| addresses.contains(device));
+        planned.map(|at| self.damage.remove(at)).is_some()
+    }
+
     pub(super) fn request(&mut self, xmlns: &str) -> Option<RequestFault> {
         let rule = self.requests.iter_mut().find(|rule| rule.left > 0 && rule.xmlns == xmlns)?;
         rule.left -= 1;
@@ -240,5 +257,14 @@ mod tests {
         assert_eq!(faults.request("encrypt"), None);
         assert_eq!(faults.request("usync"), Some(RequestFault::Error(500)));
         assert_eq!(faults.request("usync"), None);
+    }
+
+    #[test]
+    fn damage_is_done_once_to_the_device_it_is_meant_for() {
+        let mut faults = Faults::default();
+        let [meant, other] = [1, 2].map(|number| Jid::pn("15551111111").with_device(number));
+        faults.damage_ciphertext(&meant);
+        let hits = [&other, &meant, &meant].map(|device| faults.damages(std::slice::from_ref(device)));
+        assert_eq!(hits, [false, true, false]);
     }
 }

@@ -6,6 +6,7 @@
 mod app_state;
 mod bundle;
 mod calls;
+mod ciphertext;
 mod config;
 mod delivery;
 mod directory;
@@ -27,6 +28,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use ciphertext::{CounterReport, ReusedCounter};
 pub use config::{RelayConfig, RelayLimits};
 pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError};
 pub use faults::{Cut, Cutting, Faults, LinkingFault, RequestFault};
@@ -39,6 +41,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::binary::Node;
 use crate::crypto::Rng;
 use crate::types::{Jid, Now, Seed};
+use ciphertext::Counters;
 use directory::{DeviceId, Directory, Namespace};
 use door::{Authority, Door};
 use link::Link;
@@ -62,6 +65,7 @@ pub struct Relay {
     delayed: BTreeMap<(u64, u64), (LinkId, Node)>,
     delayed_count: u64,
     faults: Faults,
+    counters: Counters,
     last_id: u64,
     last_seconds: u64,
 }
@@ -84,6 +88,7 @@ impl Relay {
             delayed: BTreeMap::new(),
             delayed_count: 0,
             faults: Faults::default(),
+            counters: Counters::default(),
             last_id: 0,
             last_seconds: 0,
         }
@@ -160,6 +165,12 @@ impl Relay {
     /// The script of what shall go wrong.
     pub const fn faults(&mut self) -> &mut Faults {
         &mut self.faults
+    }
+
+    /// Whether senders used their counters once each, as far as [`RelayLimits::counters`] had it looked at.
+    #[must_use]
+    pub fn counters(&self) -> CounterReport {
+        self.counters.report()
     }
 
     fn opened(&mut self, now: Now, link: LinkId) {

@@ -8,13 +8,14 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::Relay;
+use super::ciphertext::damaged;
 use super::directory::{AccountId, DeviceId, Namespace};
 use super::event::RelayEvent;
 use super::faults::{AckFate, Cut};
 use super::link::Origin;
 use super::mailbox::Class;
 use super::wire::Look;
-use crate::binary::Node;
+use crate::binary::{Content, Node};
 use crate::types::{Jid, Now};
 
 /// What the sender of a message is told.
@@ -47,6 +48,7 @@ impl Relay {
     /// Takes over a message from a device and answers it.
     pub(super) fn take_message(&mut self, now: Now, origin: Origin, stanza: &Node) {
         let Some(id) = stanza.owned("id") else { return };
+        self.watch_counters(origin, stanza);
         let cut = self.faults.cut();
         if cut == Some(Cut::BeforeTaking) {
             return self.cut_link(now, origin.link);
@@ -92,6 +94,15 @@ impl Relay {
         }
         if cut == Some(Cut::AfterAck) {
             self.cut_link(now, origin.link);
+        }
+    }
+
+    fn watch_counters(&mut self, origin: Origin, stanza: &Node) {
+        let limit = self.config.limits.counters;
+        if limit > 0
+            && let Some(from) = self.directory.address(origin.device, Namespace::Pn)
+        {
+            self.counters.watch(&from, stanza, limit);
         }
     }
 
@@ -180,7 +191,11 @@ impl Relay {
             if device.number == 0 || (deaf && device.account != own) {
                 continue;
             }
-            let Some(node) = self.addressed_to(letter, device, namespace, peer, &encs) else { continue };
+            let Some(mut node) = self.addressed_to(letter, device, namespace, peer, &encs) else { continue };
+            let names = [Namespace::Pn, Namespace::Lid].map(|name| self.directory.address(device, name));
+            if self.faults.damages(&names.into_iter().flatten().collect::<Vec<_>>()) {
+                node = damage(node);
+            }
             self.queue(now, device, Class::Message, letter.id, node);
             devices += 1;
         }
@@ -330,6 +345,16 @@ impl Relay {
         let account = self.directory.resolve(jid)?.account;
         Some(self.directory.account(account)?.user(Namespace::of(jid)?.other()))
     }
+}
+
+/// The stanza with its ciphertexts damaged.
+fn damage(mut node: Node) -> Node {
+    if let Content::Nodes(children) = &mut node.content {
+        for enc in children.iter_mut().filter(|child| child.is("enc")) {
+            *enc = damaged(enc);
+        }
+    }
+    node
 }
 
 /// The devices (or bare users) of a `participants` child, each with its ciphertexts.

@@ -27,6 +27,8 @@ pub(super) fn router(relay: RelayHandle, root_key: [u8; 32]) -> Router {
         .route("/admin/accounts", get(accounts))
         .route("/admin/disconnect", post(disconnect))
         .route("/admin/remove-device", post(remove_device))
+        .route("/admin/damage-ciphertext", post(damage_ciphertext))
+        .route("/admin/counters", get(counters))
         .route("/admin/root-key", get(root_key_hex))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Control { relay, root_key: hex::encode(root_key) })
@@ -127,6 +129,35 @@ async fn remove_device(State(control): State<Control>, text: String) -> Result<J
     let jid = parse_jid(&text)?;
     let done = control.relay.with(move |relay, now| relay.remove_device(now, &jid)).await?;
     if done { Ok(Json(Done { done })) } else { Err(ApiError::NoSuchDevice) }
+}
+
+/// The body is the address of a device: the next message for it arrives unreadable.
+async fn damage_ciphertext(State(control): State<Control>, text: String) -> Result<Json<Done>, ApiError> {
+    let jid = parse_jid(&text)?;
+    control.relay.with(move |relay, _| relay.faults().damage_ciphertext(&jid)).await?;
+    Ok(Json(Done { done: true }))
+}
+
+#[derive(Serialize)]
+struct Counters {
+    seen: usize,
+    unwatched: usize,
+    reused: Vec<Reused>,
+}
+
+#[derive(Serialize)]
+struct Reused {
+    from: String,
+    id: String,
+    counter: u32,
+}
+
+/// What the oracle of counters has found; it looks at none unless the relay's limits say so.
+async fn counters(State(control): State<Control>) -> Result<Json<Counters>, ApiError> {
+    let report = control.relay.with(|relay, _| relay.counters()).await?;
+    let reused = report.reused.into_iter();
+    let reused = reused.map(|one| Reused { from: one.from.to_string(), id: one.id, counter: one.counter }).collect();
+    Ok(Json(Counters { seen: report.seen, unwatched: report.unwatched, reused }))
 }
 
 async fn root_key_hex(State(control): State<Control>) -> String {

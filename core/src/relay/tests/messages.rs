@@ -89,6 +89,20 @@ fn a_message_sent_again_is_acked_alike_and_delivered_once() {
 }
 
 #[test]
+fn a_damaged_ciphertext_reaches_one_device_and_only_once() {
+    let Pair { mut bench, alice2, bob, at_alice, at_alice2, at_bob, .. } = pair();
+    bench.relay.faults().damage_ciphertext(&bob.jid);
+    for id in ["A1", "A2"] {
+        bench.send(at_alice, &message(id, &bob.lid.to_user(), &[(&bob.lid, "msg"), (&alice2.lid, "msg")]));
+    }
+    let content = |node: &Node| node.child("enc").unwrap().bytes().unwrap();
+    let (whole, copy) = (Bytes::from(bob.lid.to_string()), Bytes::from(alice2.lid.to_string()));
+    let at_bob: Vec<bool> = bench.take_all(at_bob, "message").iter().map(|node| content(node) == whole).collect();
+    assert_eq!(at_bob, [false, true]);
+    assert!(bench.take_all(at_alice2, "message").iter().all(|node| content(node) == copy));
+}
+
+#[test]
 fn strangers_listed_in_a_message_get_nothing() {
     let Pair { mut bench, bob, at_alice, at_bob, .. } = pair();
     let stranger = bench.link(None);
