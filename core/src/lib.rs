@@ -65,3 +65,5 @@ pub mod signal;
 pub mod stanza;
 mod state;
 pub mod types;
+#[cfg(test)]
+mod unprintable;

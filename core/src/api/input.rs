@@ -5,7 +5,7 @@ use crate::types::Seed;
 use bytes::Bytes;
 
 /// Something that happened outside the core.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Input {
     /// The connection asked for by [`Output::Open`](super::Output::Open) is up.
@@ -29,6 +29,24 @@ pub enum Input {
     Handled(EventId),
     /// Fresh entropy to mix into the internal generator.
     Entropy(Seed),
+}
+
+/// Contents stay out of logs.
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Opened => f.write_str("Opened"),
+            Self::Frame(bytes) => write!(f, "Frame({} bytes)", bytes.len()),
+            Self::Closed(reason) => write!(f, "Closed({reason:?})"),
+            Self::Tick => f.write_str("Tick"),
+            Self::Loaded(id, records) => write!(f, "Loaded({id}, {} records)", records.len()),
+            Self::LoadFailed(id) => write!(f, "LoadFailed({id})"),
+            Self::Committed(id) => write!(f, "Committed({id})"),
+            Self::CommitFailed(id, error) => write!(f, "CommitFailed({id}, {error:?})"),
+            Self::Handled(id) => write!(f, "Handled({id})"),
+            Self::Entropy(_) => f.write_str("Entropy(..)"),
+        }
+    }
 }
 
 /// Why a connection ended, as far as the host can tell.

@@ -5,7 +5,7 @@ use super::{SyncError, SyncKeyData, SyncKeyId};
 use whatsio_proto::fields::{Field, FieldValue, Fields, MalformedFields, put_bytes, put_uint, put_varint};
 
 /// A synchronisation key with what its maker says about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SyncKey {
     /// The key's id.
     pub id: SyncKeyId,
@@ -22,7 +22,7 @@ pub struct SyncKey {
 }
 
 /// One entry of a key share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeyAnswer {
     /// The key.
     Key(SyncKey),

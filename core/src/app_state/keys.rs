@@ -67,7 +67,7 @@ impl std::fmt::Debug for SyncKeyId {
 }
 
 /// The 32 bytes that a phone shares with its companions. Shown to nobody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SyncKeyData(Secret<32>);
 
 impl SyncKeyData {
@@ -198,14 +198,8 @@ impl MutationKeys {
     }
 }
 
-impl std::fmt::Debug for MutationKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MutationKeys(..)")
-    }
-}
-
 /// The expanded keys known here, by id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct KeyRing(BTreeMap<SyncKeyId, MutationKeys>);
 
 impl KeyRing {

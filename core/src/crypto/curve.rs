@@ -30,12 +30,12 @@ pub enum CurveError {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
-/// A Curve25519 private key, clamped. Wiped on drop; prints nothing.
+/// A Curve25519 private key, clamped. Wiped on drop; cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey(Secret<32>);
 
 /// A private key with its public half.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyPair {
     /// The secret half.
     pub private: PrivateKey,
@@ -48,7 +48,7 @@ pub struct KeyPair {
 pub struct Signature(pub [u8; 64]);
 
 /// A private key prepared for many signatures: saves one of two base-point multiplications per signature.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signer {
     private: PrivateKey,
     edwards: [u8; 32],
@@ -278,12 +278,6 @@ impl std::fmt::Debug for PublicKey {
     }
 }
 
-impl std::fmt::Debug for PrivateKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PrivateKey(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,7 +291,7 @@ mod tests {
     fn both_sides_agree_on_a_secret() {
         let mut rng = rng();
         let (alice, bob) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
-        assert_eq!(alice.agree(&bob.public).unwrap(), bob.agree(&alice.public).unwrap());
+        assert!(alice.agree(&bob.public).unwrap() == bob.agree(&alice.public).unwrap());
     }
 
     #[test]
@@ -308,7 +302,7 @@ mod tests {
             one[0] = 1;
             one
         }] {
-            assert_eq!(pair.agree(&PublicKey::from_bytes(point)), Err(CurveError::ZeroSharedSecret));
+            assert!(pair.agree(&PublicKey::from_bytes(point)) == Err(CurveError::ZeroSharedSecret));
         }
     }
 
@@ -349,12 +343,5 @@ mod tests {
         let mut wrong = key.serialize();
         wrong[0] = 6;
         assert_eq!(PublicKey::deserialize(&wrong), Err(CurveError::PublicKeyForm));
-    }
-
-    #[test]
-    fn debug_forms_show_no_private_byte() {
-        let pair = KeyPair::from_private([0xAB; 32]);
-        let text = format!("{pair:?} {:?}", Signer::new(&pair.private));
-        assert!(!text.to_lowercase().contains("abab") && !text.contains("171"), "{text}");
     }
 }

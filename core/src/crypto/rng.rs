@@ -103,12 +103,6 @@ impl Drop for Rng {
     }
 }
 
-impl std::fmt::Debug for Rng {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rng(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// `N` secret bytes. Wiped on drop, prints `Secret(..)`, equality takes the same time whatever differs.
+/// `N` secret bytes. Wiped on drop, cannot be printed, equality takes the same time whatever differs.
 #[derive(Clone)]
 pub struct Secret<const N: usize>([u8; N]);
 
@@ -47,24 +47,13 @@ impl<const N: usize> Drop for Secret<N> {
     }
 }
 
-impl<const N: usize> std::fmt::Debug for Secret<N> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Secret;
 
     #[test]
-    fn debug_form_shows_no_byte() {
-        assert_eq!(format!("{:?}", Secret::from([0xAB; 32])), "Secret(..)");
-    }
-
-    #[test]
     fn slice_of_another_length_is_refused() {
         assert!(Secret::<32>::from_slice(&[0; 31]).is_none());
-        assert_eq!(Secret::<2>::from_slice(&[1, 2]), Some(Secret::from([1, 2])));
+        assert!(Secret::<2>::from_slice(&[1, 2]) == Some(Secret::from([1, 2])));
     }
 }

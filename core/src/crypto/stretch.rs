@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn long_password_is_hashed_first() {
         let long = [b'x'; 65];
-        assert_eq!(pbkdf2_sha256(&long, b"salt", 3), pbkdf2_sha256(&sha256(&[&long]), b"salt", 3));
-        assert_ne!(pbkdf2_sha256(&long[1..], b"salt", 3), pbkdf2_sha256(&long, b"salt", 3));
+        assert!(pbkdf2_sha256(&long, b"salt", 3) == pbkdf2_sha256(&sha256(&[&long]), b"salt", 3));
+        assert!(pbkdf2_sha256(&long[1..], b"salt", 3) != pbkdf2_sha256(&long, b"salt", 3));
     }
 }

@@ -192,12 +192,6 @@ impl Gcm {
     }
 }
 
-impl std::fmt::Debug for Gcm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Gcm(..)")
-    }
-}
-
 /// AES-256-GCM with a key that is used once; see [`Gcm::seal`].
 pub fn aes256_gcm_seal(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, CipherError> {
     Gcm::new(key).seal(nonce, aad, plain)

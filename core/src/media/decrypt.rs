@@ -160,12 +160,6 @@ impl Decryptor {
     }
 }
 
-impl std::fmt::Debug for Decryptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Decryptor({} bytes so far)", self.length)
-    }
-}
-
 /// The block without its padding; `None` unless every byte of the padding is right.
 pub(super) fn unpad(block: &[u8; BLOCK]) -> Option<&[u8]> {
     let count = block.last().copied()?;

@@ -162,9 +162,3 @@ impl Encryptor {
         self.encrypted += piece.len() as u64;
     }
 }
-
-impl std::fmt::Debug for Encryptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Encryptor({} bytes so far)", self.length)
-    }
-}

@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The 32 random bytes that an object is encrypted under. Never used for two different contents of one kind: the
 /// initialisation vector is derived from it. Shown to nobody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MediaKey(Secret<32>);
 
 impl MediaKey {
@@ -85,11 +85,5 @@ impl MediaKeys {
         let mac = Mac::new(&block.into());
         block.zeroize();
         mac
-    }
-}
-
-impl std::fmt::Debug for MediaKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MediaKeys(..)")
     }
 }

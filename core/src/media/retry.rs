@@ -9,7 +9,7 @@ use prost::Message;
 use whatsio_proto::mms_retry;
 
 /// Seals and opens the retry notices of one object. Shown to nobody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RetryKey(Secret<32>);
 
 /// What the phone answers.

@@ -6,7 +6,7 @@ use crate::crypto::{Rng, Secret};
 use crate::types::Jid;
 
 /// The 32 bytes that a message gives to those who react to it in secret.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MessageSecret(Secret<32>);
 
 /// What is encrypted under a message's secret. Keys of different uses are independent.

@@ -131,7 +131,6 @@ impl Certificate {
 }
 
 /// What a server needs to issue a chain for its static key.
-#[derive(Debug)]
 pub struct Issuer<'k> {
     /// Root key pair; its public half is what clients are configured with.
     pub root: &'k KeyPair,

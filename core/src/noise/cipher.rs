@@ -7,7 +7,6 @@ use crate::noise::frame::{FRAME_LIMIT, LENGTH, length_of};
 use bytes::{Bytes, BytesMut};
 
 /// Both directions of an established connection.
-#[derive(Debug)]
 pub struct Transport {
     /// Our direction.
     pub sender: Sender,
@@ -16,14 +15,11 @@ pub struct Transport {
 }
 
 /// Seals frames.
-#[derive(Debug)]
 pub struct Sender(Direction);
 
 /// Opens frames.
-#[derive(Debug)]
 pub struct Receiver(Direction);
 
-#[derive(Debug)]
 struct Direction {
     cipher: Gcm,
     counter: Option<u32>,

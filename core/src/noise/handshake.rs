@@ -11,7 +11,6 @@ use whatsio_proto::wa6::HandshakeMessage;
 use whatsio_proto::wa6::handshake_message::{ClientFinish, ClientHello};
 
 /// The client sent its hello. The server decides what comes next: the answer of XX, of IK, or XX instead of IK.
-#[derive(Debug)]
 pub struct AwaitingServerHello {
     noise: KeyPair,
     ephemeral: KeyPair,
@@ -20,7 +19,6 @@ pub struct AwaitingServerHello {
 }
 
 /// The handshake is done.
-#[derive(Debug)]
 pub struct Established {
     /// `ClientFinish`, to be sent as a frame before anything else. Absent after IK.
     pub reply: Option<Bytes>,

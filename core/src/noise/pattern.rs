@@ -119,12 +119,6 @@ impl Symmetric {
     }
 }
 
-impl std::fmt::Debug for Symmetric {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Symmetric(..)")
-    }
-}
-
 fn halves(both: &Secret<64>) -> (Secret<32>, Secret<32>) {
     let (first, second) = both.expose().split_at(32);
     let half = |bytes: &[u8]| Secret::from_slice(bytes).unwrap_or(Secret::new([0; 32]));

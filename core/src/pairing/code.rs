@@ -53,8 +53,8 @@ pub enum CodeError {
     Agreement(#[from] CurveError),
 }
 
-/// The eight characters, without the dash that is shown between them. Prints nothing by `Debug`; use
-/// [`shown`](Self::shown).
+/// The eight characters, without the dash that is shown between them. Cannot be printed by accident;
+/// [`shown`](Self::shown) is for the person who asked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code(Zeroizing<String>);
 
@@ -121,12 +121,6 @@ impl Code {
     }
 }
 
-impl std::fmt::Debug for Code {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Code(..)")
-    }
-}
-
 /// Fresh random values for wrapping an ephemeral key.
 #[derive(Clone, Debug)]
 pub struct WrapRandom {
@@ -145,7 +139,7 @@ impl WrapRandom {
 }
 
 /// Fresh random values for the companion's last step.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FinishRandom {
     /// The companion's share of the new ADV secret.
     pub share: Secret<32>,
@@ -164,14 +158,14 @@ impl FinishRandom {
 }
 
 /// A companion that showed a code and waits for the phone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AwaitingPrimaryHello {
     code: Code,
     ephemeral: KeyPair,
 }
 
 /// The companion's last message, and the ADV secret it stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CompanionFinish {
     /// Content of `link_code_pairing_wrapped_key_bundle`.
     pub bundle: [u8; WRAPPED_BUNDLE],
@@ -222,7 +216,7 @@ impl AwaitingPrimaryHello {
 }
 
 /// A phone on which a code was typed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AwaitingCompanionFinish {
     ephemeral: KeyPair,
     companion_ephemeral: PublicKey,
@@ -354,12 +348,11 @@ mod tests {
         let code = Code::from_bytes([0, 1, 2, 3, 4]);
         assert_eq!((code.as_str(), code.shown().as_str()), ("111H51R5", "111H-51R5"));
         for typed in ["111H51R5", "111h-51r5", " 111H 51R5"] {
-            assert_eq!(Code::parse(typed), Ok(code.clone()));
+            assert!(Code::parse(typed) == Ok(code.clone()));
         }
         for typed in ["", "111H51R", "111H51R55", "011H51R5", "111H51RU", "ääää"] {
-            assert_eq!(Code::parse(typed), Err(CodeError::Code), "{typed}");
+            assert_eq!(Code::parse(typed).err(), Some(CodeError::Code), "{typed}");
         }
-        assert_eq!(format!("{code:?}"), "Code(..)");
     }
 
     #[test]
@@ -377,8 +370,8 @@ mod tests {
             let random = FinishRandom::generate(&mut rng);
             let finish = awaiting.finish(&companion, &hello, &phone.public, &random).unwrap();
             let secret = primary.finish(&phone, &companion.public, &finish.bundle);
-            assert_eq!(secret, if right { Ok(finish.adv_secret) } else { Err(CodeError::WrongCode) });
-            assert_eq!(primary.finish(&phone, &companion.public, &finish.bundle[1..]), Err(CodeError::BundleLength));
+            assert!(secret == if right { Ok(finish.adv_secret) } else { Err(CodeError::WrongCode) });
+            assert!(primary.finish(&phone, &companion.public, &finish.bundle[1..]) == Err(CodeError::BundleLength));
         }
     }
 

@@ -125,12 +125,6 @@ impl QrCode {
     }
 }
 
-impl std::fmt::Debug for QrCode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("QrCode(..)")
-    }
-}
-
 fn key(text: &str) -> Result<[u8; 32], QrError> {
     let mut out = [0; 33];
     let length = STANDARD.decode_slice(text, &mut out).map_err(|_| QrError::Key)?;
@@ -154,10 +148,9 @@ mod tests {
             platform: Some(crate::api::Platform::Chrome.into()),
         };
         let text = code.to_text();
-        assert_eq!(QrCode::parse(&text).as_ref(), Ok(&code));
-        assert_eq!(format!("{code:?}"), "QrCode(..)");
+        assert!(QrCode::parse(&text) == Ok(code));
         let unpadded = text.replace('=', "");
-        assert_eq!(QrCode::parse(&unpadded), Err(QrError::Key));
-        assert_eq!(QrCode::parse(&"x,".repeat(2000)), Err(QrError::Fields));
+        assert_eq!(QrCode::parse(&unpadded).err(), Some(QrError::Key));
+        assert_eq!(QrCode::parse(&"x,".repeat(2000)).err(), Some(QrError::Fields));
     }
 }

@@ -61,7 +61,6 @@ pub(crate) struct Companion {
 }
 
 /// One account.
-#[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) pn: SmolStr,
     pub(crate) lid: SmolStr,
@@ -118,7 +117,7 @@ struct Recent {
 }
 
 /// All accounts.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Directory {
     accounts: BTreeMap<AccountId, Account>,
     by_pn: BTreeMap<SmolStr, AccountId>,

@@ -10,7 +10,6 @@ use crate::noise::{Deframer, FrameError, NoiseError, Validity};
 use crate::types::Now;
 
 /// The server's keys and certificates: a root that clients trust, an intermediate, and the key used in handshakes.
-#[derive(Debug)]
 pub(super) struct Authority {
     root: KeyPair,
     intermediate: KeyPair,
@@ -54,7 +53,6 @@ impl Authority {
 }
 
 /// The frames of a connection, and its handshake until that is over.
-#[derive(Debug)]
 pub(super) struct Door {
     deframer: Deframer,
     preamble_read: bool,

@@ -25,7 +25,6 @@ pub(super) struct Origin {
 }
 
 /// One connection.
-#[derive(Debug)]
 pub(super) struct Link {
     pub(super) stage: Stage,
     door: Door,
@@ -37,7 +36,6 @@ pub(super) struct Link {
 }
 
 /// How far a connection has come.
-#[derive(Debug)]
 pub(super) enum Stage {
     /// The handshake; the next step must come before the deadline.
     Handshake { deadline: u64 },

@@ -22,7 +22,6 @@ use crate::crypto::{KeyPair, PublicKey, Secret};
 use crate::types::{Jid, Now};
 
 /// An open registration stream.
-#[derive(Debug)]
 pub(super) struct Registration {
     noise_key: [u8; 32],
     bundle: Bundle,
@@ -41,7 +40,6 @@ struct Pending {
 }
 
 /// A linking by code under way.
-#[derive(Debug)]
 struct CodeAttempt {
     number: String,
     reference: String,

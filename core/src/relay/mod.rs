@@ -51,7 +51,6 @@ use link::Link;
 /// Feed it with [`Relay::handle`], then take outputs with [`Relay::poll`] until there are none; call again with
 /// [`RelayInput::Tick`] at [`Relay::next_deadline`]. No input makes it fail: a peer that breaks the protocol loses its
 /// connection. The same seed and inputs give the same outputs.
-#[derive(Debug)]
 pub struct Relay {
     config: RelayConfig,
     rng: Rng,

@@ -13,7 +13,6 @@ use crate::crypto::symmetric::{aes256_ctr, aes256_gcm_open, hkdf_sha256, hmac_sh
 use crate::crypto::{KeyPair, PublicKey, Rng, Secret, Signature};
 
 /// The phone of one account.
-#[derive(Debug)]
 pub(crate) struct Phone {
     identity: KeyPair,
     /// Constant for the life of the registration; a new one would invalidate all companions.

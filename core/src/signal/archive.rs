@@ -200,12 +200,6 @@ impl SkippedKeys {
     }
 }
 
-impl std::fmt::Debug for Archive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Archive({} states, {} skipped keys)", self.len(), self.skipped_keys())
-    }
-}
-
 const VERSION: u8 = 1;
 /// Replaced states kept; all peers use this number.
 const STATE_LIMIT: usize = 40;

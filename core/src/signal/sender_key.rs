@@ -282,18 +282,6 @@ fn decipher(seed: &MessageSeed, message: &GroupMessage<'_>) -> Result<Vec<u8>, G
     seed.group_message_keys().decipher(message.ciphertext).map_err(|_| GroupDecryptError::BadPadding)
 }
 
-impl std::fmt::Debug for SenderKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SenderKey({}, at {})", self.key_id, self.iteration)
-    }
-}
-
-impl std::fmt::Debug for SenderKeyRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SenderKeyRecord({} keys)", self.states.len())
-    }
-}
-
 const OWN_VERSION: u8 = 1;
 const OWN_LEN: usize = 1 + 4 + 4 + 4 * 32;
 const RECORD_VERSION: u8 = 1;

@@ -365,15 +365,5 @@ impl Session {
     }
 }
 
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("base_key", &self.base_key)
-            .field("is_turn_due", &self.is_turn_due())
-            .field("receiving_chains", &self.receiving.len())
-            .finish_non_exhaustive()
-    }
-}
-
 /// Receiving chains a state keeps; the oldest is dropped. All peers use this number.
 pub(super) const RECEIVING_LIMIT: usize = 5;

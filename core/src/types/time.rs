@@ -49,9 +49,3 @@ impl Drop for Seed {
         self.0.zeroize();
     }
 }
-
-impl std::fmt::Debug for Seed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seed(..)")
-    }
-}

@@ -6,7 +6,7 @@ mod qr;
 mod recorded;
 
 use crate::suite::{Outcome, Suite};
-use crate::wire::same;
+use crate::wire::{same, same_secret};
 use whatsio_core::crypto::{KeyPair, PublicKey, Secret};
 use whatsio_core::pairing::{Code, KeyIndexList};
 use whatsio_fixtures::Hex;
@@ -33,7 +33,7 @@ pub(crate) fn run(suite: &mut Suite) {
 fn check_code_text(vector: &CodeTextVector) -> Outcome {
     let code = Code::from_bytes(array(&vector.bytes)?);
     same("code", &code.as_str(), &vector.code.as_str())?;
-    same("read again", &Code::parse(&vector.code), &Ok(code))
+    same_secret("read again", &Code::parse(&vector.code), &Ok(code))
 }
 
 fn check_key_index_list(vector: &KeyIndexVector) -> Outcome {

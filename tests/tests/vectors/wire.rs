@@ -82,3 +82,8 @@ fn jid(parts: &WireJid) -> Result<Jid, String> {
 pub(crate) fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Outcome {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
 }
+
+/// As [`same`], for values that cannot be printed.
+pub(crate) fn same_secret<T: PartialEq>(what: &str, found: &T, expected: &T) -> Outcome {
+    if found == expected { Ok(()) } else { Err(format!("{what}: not the same")) }
+}

@@ -2,6 +2,7 @@
 
 use super::{array, equal, id, same, text};
 use crate::suite::Outcome;
+use crate::wire::same_secret;
 use whatsio_core::app_state::{
     KeyAnswer, KeyRing, LtHash, MutationKeys, SyncKey, SyncKeyData, ValueMac, key_request, key_share, nct_token,
     parse_key_request, parse_key_share,
@@ -35,14 +36,14 @@ pub(super) fn message(entry: &KeyMessage) -> Outcome {
     }
     if let Some(keys) = &entry.keys {
         let expected = keys.iter().map(shared).collect::<Result<Vec<_>, _>>()?;
-        equal("keys", parse_key_share(&entry.message_proto).map_err(text)?.as_ref(), Some(&expected))?;
+        same_secret("keys", &parse_key_share(&entry.message_proto).map_err(text)?.as_ref(), &Some(&expected))?;
         equal("as a request", parse_key_request(&entry.message_proto).map_err(text)?, None)?;
         same("share", key_share(&expected), &*entry.message_proto)?;
     }
     if let Some(ids) = &entry.key_ids {
         let expected: Vec<_> = ids.iter().map(|bytes| id(bytes)).collect();
         equal("ids", parse_key_request(&entry.message_proto).map_err(text)?.as_ref(), Some(&expected))?;
-        equal("as a share", parse_key_share(&entry.message_proto).map_err(text)?, None)?;
+        same_secret("as a share", &parse_key_share(&entry.message_proto).map_err(text)?, &None)?;
         same("request", key_request(&expected), &*entry.message_proto)?;
     }
     Ok(())

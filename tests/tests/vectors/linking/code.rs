@@ -2,7 +2,7 @@
 
 use super::{array, hex, pair, public, secret};
 use crate::suite::Outcome;
-use crate::wire::same;
+use crate::wire::{same, same_secret};
 use whatsio_core::crypto::symmetric::{aes256_gcm_open, aes256_gcm_seal};
 use whatsio_core::crypto::{KeyPair, Secret};
 use whatsio_core::pairing::code::{
@@ -77,8 +77,8 @@ fn check_code(vector: &CodeVector) -> Result<Code, String> {
     // A code of one's own choice need not be of the alphabet; a made one is, and reads back as it is shown.
     if let Some(bytes) = &vector.code_bytes {
         let made = Code::from_bytes(array(bytes)?);
-        same("code of its bits", &made, &code)?;
-        same("code as typed", &Code::parse(&vector.shown.to_lowercase()), &Ok(made))?;
+        same_secret("code of its bits", &made, &code)?;
+        same_secret("code as typed", &Code::parse(&vector.shown.to_lowercase()), &Ok(made))?;
     }
     Ok(code)
 }
@@ -145,7 +145,7 @@ fn check_primary(vector: &CodeVector, pairs: &Pairs, primary: &AwaitingCompanion
 fn agree(own: &KeyPair, other: &KeyPair) -> Result<Secret<32>, String> {
     let here = own.agree(&other.public).map_err(|error| error.to_string())?;
     let there = other.agree(&own.public).map_err(|error| error.to_string())?;
-    same("agreement from both sides", &here, &there)?;
+    same_secret("agreement from both sides", &here, &there)?;
     Ok(here)
 }
 
