@@ -9,4 +9,5 @@
     reason = "test code: a panic is a failed test"
 )]
 
+pub mod puppet;
 pub mod world;

@@ -12,7 +12,7 @@ use whatsio_core::api::{
 };
 use whatsio_core::client::Client;
 use whatsio_core::message::{Text, text_of};
-use whatsio_core::relay::{LinkId, Relay, RelayConfig, RelayInput, RelayOutput};
+use whatsio_core::relay::{LinkId, Relay, RelayConfig, RelayEvent, RelayInput, RelayOutput};
 use whatsio_core::types::{Jid, Now, Seed};
 
 /// Names a client of the world.
@@ -59,6 +59,8 @@ pub struct World {
     next_link: u64,
     /// Links that cannot be made while this is set.
     pub unreachable: bool,
+    /// What the relay told about itself.
+    pub told: Vec<RelayEvent>,
 }
 
 impl World {
@@ -67,7 +69,15 @@ impl World {
     pub fn new(seed: u8) -> Self {
         let now = Now { mono: 1_000, unix: 1_790_000_000_000 };
         let relay = Relay::new(RelayConfig::default(), Seed::new([seed; 32]), now);
-        Self { relay, hosts: Vec::new(), now, links: BTreeMap::new(), next_link: 1, unreachable: false }
+        Self {
+            relay,
+            hosts: Vec::new(),
+            now,
+            links: BTreeMap::new(),
+            next_link: 1,
+            unreachable: false,
+            told: Vec::new(),
+        }
     }
 
     /// Adds a client that has never been linked.
@@ -379,7 +389,7 @@ impl World {
                     self.relay.handle(now, RelayInput::Closed(link));
                 }
             }
-            _ => {}
+            RelayOutput::Event(event) => self.told.push(event),
         }
     }
 }

@@ -86,6 +86,15 @@ pub struct Limits {
     pub outbox_kept: usize,
     /// How long such plaintext is kept, in milliseconds.
     pub outbox_kept_ms: u64,
+    /// Sends whose ids are remembered after their plaintext is gone, to tell what has expired from what never was sent.
+    pub outbox_remembered: usize,
+    /// Times that one message is sent again to one device; counted here, whatever the device says.
+    pub resends_per_device: u32,
+    /// Times that messages of one chat are sent again in a row, to all devices together; more must wait. Kept over
+    /// restarts.
+    pub resends_per_chat: u32,
+    /// After this long, in milliseconds, one more message of a chat may be sent again.
+    pub resend_refill_ms: u64,
     /// Bytes of one outgoing message's content.
     pub message_bytes: usize,
     /// Inbound stanzas waiting to be processed; at this number the client stops reading the socket.
@@ -100,6 +109,10 @@ impl Default for Limits {
             outbox_pending: 1000,
             outbox_kept: 1000,
             outbox_kept_ms: 14 * 24 * 3600 * 1000,
+            outbox_remembered: 10_000,
+            resends_per_device: 5,
+            resends_per_chat: 60,
+            resend_refill_ms: 10_000,
             message_bytes: 1 << 20,
             stanzas_waiting: 256,
         }

@@ -418,7 +418,6 @@ impl Client {
             Step::Drained => self.live.draining = false,
             Step::Uploading(uploading) => self.live.uploading = uploading,
             Step::Activating => self.live.activating = true,
-            Step::Answered(asker) => self.live.note_answer(asker),
             Step::Me(me) => {
                 // The phone has answered: there is nothing to scan any more.
                 self.live.linking.close();

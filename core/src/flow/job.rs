@@ -6,7 +6,7 @@ use super::{
 };
 use crate::api::{ChatState, Config, Key, MessageId, OpId};
 use crate::pairing::Code;
-use crate::stanza::{Incoming, IncomingReceipt, PairSuccess, Success};
+use crate::stanza::{Incoming, PairSuccess, Success};
 use crate::state::account::ServerKey;
 use crate::types::Jid;
 use smol_str::SmolStr;
@@ -48,7 +48,7 @@ pub(crate) enum Job {
     /// Encrypt and send the outbox entry; what could not be had is noted.
     Send { sequence: u64, chat: Jid, settled: Settled },
     /// Send a message again, alone, to a device that asked for it.
-    Resend { receipt: Box<IncomingReceipt>, device: Jid, sequence: u64, settled: Settled },
+    Resend { request: Box<retry::Granted>, settled: Settled },
     /// After a restore: this life of the account takes over.
     Claim,
     /// When that is durable: find out how the account was left. Names the root records.
@@ -114,7 +114,7 @@ impl Job {
             | Self::Recall(_) => Lane::Verbs,
             Self::Inbound(_) => Lane::Inbound,
             Self::Send { chat, .. } => Lane::Chat(chat.clone()),
-            Self::Resend { device, .. } => Lane::Chat(device.clone()),
+            Self::Resend { request, .. } => Lane::Chat(request.device.clone()),
         }
     }
 
@@ -170,15 +170,13 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::WipePreKeys(ids) => wipe::prekeys(txn, ids.clone()),
         Job::WipeCounters => wipe::counters(txn),
         Job::Verb(verb) => return run_verb(txn, live, config, verb),
-        Job::Inbound(incoming) => return run_inbound(txn, live, incoming),
+        Job::Inbound(incoming) => return run_inbound(txn, live, config, incoming),
         Job::LoggedIn(success) => return connect::logged_in(txn, live, success),
         Job::PairSuccess { id, success } => return linking::confirm(txn, live, id, success),
         Job::Link(job) => return linking::run(txn, live, config, job),
         Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
         Job::Send { sequence, settled, .. } => return send::send(txn, live, *sequence, settled),
-        Job::Resend { receipt, device, sequence, settled } => {
-            return retry::resend(txn, live, receipt, device, *sequence, settled);
-        }
+        Job::Resend { request, settled } => return retry::resend(txn, live, request, settled),
         Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
         Job::Recall(sequences) => return send::recall(txn, sequences.clone()),
     }
@@ -201,10 +199,10 @@ fn run_verb(txn: &mut Txn<'_>, live: &Live, config: &Config, verb: &Verb) -> Res
     }
 }
 
-fn run_inbound(txn: &mut Txn<'_>, live: &Live, incoming: &Incoming) -> Result<(), Stop> {
+fn run_inbound(txn: &mut Txn<'_>, live: &Live, config: &Config, incoming: &Incoming) -> Result<(), Stop> {
     match incoming {
         Incoming::Message(message) => receive::message(txn, live, message),
-        Incoming::Receipt(receipt) => receipts::received(txn, live, receipt),
+        Incoming::Receipt(receipt) => receipts::received(txn, live, &config.limits, receipt),
         Incoming::Ack(ack) if ack.class == "message" => send::acked(txn, live, ack),
         Incoming::Notification(notification) => notifications::received(txn, live, notification),
         Incoming::Ib(news) => news.iter().try_for_each(|news| connect::informed(txn, live, news)),

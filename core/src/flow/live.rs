@@ -3,7 +3,7 @@
 use super::linking::LinkingNow;
 use crate::api::{DeviceOutcome, Epoch, OpId};
 use crate::types::Jid;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Changed only by applied transactions and by the connection itself.
 #[derive(Debug, Default)]
@@ -32,35 +32,6 @@ pub(crate) struct Live {
     pub(crate) uploading: bool,
     /// The server was told to deliver.
     pub(crate) activating: bool,
-    /// How often devices were answered that asked for a send again, oldest first.
-    pub(crate) answered: VecDeque<(Asker, u32)>,
-}
-
-/// A device that asked for a send again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asker {
-    pub(crate) device: Jid,
-    pub(crate) sequence: u64,
-}
-
-/// Askers whose requests are counted; the oldest are forgotten.
-const ASKERS_COUNTED: usize = 1024;
-
-impl Live {
-    /// How often `asker` was answered.
-    pub(crate) fn answers_to(&self, asker: &Asker) -> u32 {
-        self.answered.iter().find(|(known, _)| known == asker).map_or(0, |(_, count)| *count)
-    }
-
-    /// Notes that `asker` was answered once more.
-    pub(crate) fn note_answer(&mut self, asker: Asker) {
-        let count = self.answers_to(&asker) + 1;
-        self.answered.retain(|(known, _)| *known != asker);
-        self.answered.push_back((asker, count));
-        if self.answered.len() > ASKERS_COUNTED {
-            self.answered.pop_front();
-        }
-    }
 }
 
 /// Own addresses, with the device number.

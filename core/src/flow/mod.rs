@@ -3,6 +3,7 @@
 //! Reads come first; a miss drops the transaction and starts it again. Flows never think about durability: what they
 //! cause is held until what it depends on is on disk.
 
+mod ask;
 mod bundles;
 pub(crate) mod connect;
 mod decrypt;
@@ -114,8 +115,6 @@ pub(crate) enum Step {
     SendEnded(u64),
     /// The server was told to deliver.
     Activating,
-    /// A device was answered that asked for a send again.
-    Answered(live::Asker),
     /// Prekeys are on their way to the server, or no longer.
     Uploading(bool),
     /// Messages flow.

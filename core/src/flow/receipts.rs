@@ -2,7 +2,7 @@
 
 use super::receive::Origin;
 use super::{Live, Stop, Txn, TxnExt, inbox, peers, retry};
-use crate::api::{Event, MessageId, OpId, OpResult, ReceiptEvent, ReceiptKind};
+use crate::api::{Event, Limits, MessageId, OpId, OpResult, ReceiptEvent, ReceiptKind};
 use crate::stanza::{Ack, IncomingMessage, IncomingReceipt, Receipt, ReceiptType};
 use crate::types::{Jid, Server};
 
@@ -54,7 +54,7 @@ pub(crate) fn mark_read(
 }
 
 /// Takes a receipt: the application hears of it, the server gets its acknowledgement.
-pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt) -> Result<(), Stop> {
+pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, limits: &Limits, receipt: &IncomingReceipt) -> Result<(), Stop> {
     let Some(me) = &live.me else { return Ok(()) };
     let address = &receipt.address;
     let device = address.participant.as_ref().unwrap_or(&address.from);
@@ -63,7 +63,7 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt
         Some(recipient) if from_me => recipient.to_user(),
         _ => address.from.to_user(),
     };
-    let is_answered_later = receipt.kind == ReceiptType::Retry && retry::asked(txn, live, receipt, device)?;
+    let is_answered_later = receipt.kind == ReceiptType::Retry && retry::asked(txn, live, limits, receipt, device)?;
     let now = txn.now.unix_seconds();
     let readers = if receipt.readers.is_empty() {
         vec![(device.clone(), receipt.timestamp, &receipt.kind)]

@@ -1,8 +1,8 @@
 //! Receiving messages: decrypt, unwrap, deliver to the inbox, answer once.
 
+use super::ask::Time;
 use super::decrypt::{self, Opened};
-use super::retry::Time;
-use super::{Live, Me, Stop, Txn, TxnExt, inbox, peers, receipts, retry};
+use super::{Live, Me, Stop, Txn, TxnExt, ask, inbox, peers, receipts};
 use crate::api::{Aliases, Event, MessageEvent, UndecryptableEvent, UndecryptableReason};
 use crate::message::{Scanned, unpad, unwrap_device_sent};
 use crate::signal::RetryReason;
@@ -55,12 +55,12 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
         deliver(txn, message, &origin, origin.chat.clone(), origin.chat_aliases.clone(), content.clone())?;
         return acknowledge(txn, live, message, None);
     }
-    let was_read = retry::was_read(txn, message, &origin)?;
+    let was_read = ask::was_read(txn, message, &origin)?;
     match read(txn, live, message, &origin, was_read)? {
         // A copy was read before: this one only had to move the ratchet.
         _ if was_read => receipts::delivered(txn, live, message, &origin),
         Outcome::Read => {
-            retry::note_read(txn, message, &origin)?;
+            ask::note_read(txn, message, &origin)?;
             receipts::delivered(txn, live, message, &origin)
         }
         Outcome::Hopeless(reason, nack) => {
@@ -68,7 +68,7 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
             acknowledge(txn, live, message, Some(nack))
         }
         Outcome::Retry(reason, why) => {
-            if retry::ask(txn, live, message, &origin, why)? == Time::First {
+            if ask::ask(txn, live, message, &origin, why)? == Time::First {
                 deliver_undecryptable(txn, message, &origin, reason)?;
             }
             acknowledge(txn, live, message, None)

@@ -1,138 +1,161 @@
-//! What happens when a message cannot be read: its sender is asked to send it again, with fresh keys; and others who
-//! ask are answered from the outbox.
+//! Somebody could not read one of our messages. Two steps that do not depend on each other: the session is repaired, then
+//! the message is sent again from the outbox, within budgets that are counted here.
 
-use super::live::Asker;
-use super::receive::Origin;
-use super::{Job, Live, Need, Settled, Step, Stop, Txn, TxnExt, bundles, fanout, peers, prekeys, receipts};
+use super::{Job, Live, Me, Need, Settled, Step, Stop, Txn, TxnExt};
+use super::{bundles, fanout, inbox, peers, receipts};
+use crate::api::{Event, Limits, MessageId, UnanswerableReason as Reason};
 use crate::message::{Classification, pad, wrap_device_sent};
-use crate::signal::{RetryReason, Session};
-use crate::stanza::{IncomingMessage, IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryReceipt};
+use crate::signal::{Archive, Session};
+use crate::stanza::{IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryRequest};
 use crate::state::account::{self, Account};
-use crate::state::asked::{self, Asked, AskedMessage};
-use crate::state::outbox::{Entry, Sequence, record_id};
+use crate::state::outbox::{Entry, EntryState, Sequence, record_id};
+use crate::state::peer::PeerId;
+use crate::state::resends::{self, Allowance, Asker, Resends};
 use crate::types::Jid;
 
-/// A message is asked for this often; peers stop at four or five.
-const MOST_ASKED: u32 = 5;
-
-/// Requests for one message beyond this are not answered: the other side is stuck.
-const MOST_ANSWERED: u32 = 5;
-
-/// Whether this was the first time that a message was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Time {
-    First,
-    Again,
+/// A request of a device that is granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    receipt: IncomingReceipt,
+    pub(crate) device: Jid,
+    sequence: u64,
+    /// The session is of no use: another one is needed before anything is sent.
+    renew: bool,
 }
 
-/// Whether a copy of a message that was asked for again has been read already.
-pub(crate) fn was_read(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origin) -> Result<bool, Stop> {
-    let asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
-    Ok(asked.find(&origin.device_id(), &message.id).is_some_and(|known| known.read))
+/// What became of a message that somebody asks for.
+enum Lookup {
+    Found(u64, Entry),
+    Expired,
+    NeverSent,
 }
 
-/// Notes that a message was read, if it was ever asked for: further copies count for nothing.
-pub(crate) fn note_read(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origin) -> Result<(), Stop> {
-    let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
-    if let Some(known) = asked.find(&origin.device_id(), &message.id).filter(|known| !known.read).cloned() {
-        asked.remember(AskedMessage { read: true, ..known });
-        txn.write(asked::ID, &asked);
-    }
-    Ok(())
-}
-
-/// Asks the sender of a message that could not be read to send it again.
-pub(crate) fn ask(
+/// A device could not read one of our messages. First the session with it is repaired, whatever became of the message;
+/// then the message is sent again, if it is still there and the budgets allow it. True if the receipt is acknowledged
+/// later: what needs the server does not hold up what the server delivers.
+pub(crate) fn asked(
     txn: &mut Txn<'_>,
     live: &Live,
-    message: &IncomingMessage,
-    origin: &Origin,
-    why: RetryReason,
-) -> Result<Time, Stop> {
-    let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
-    let device = origin.device_id();
-    let before = asked.find(&device, &message.id).map_or(0, |known| known.count);
-    let theirs = message.enc.iter().map(|enc| enc.count).max().unwrap_or(0);
-    let time = if before == 0 { Time::First } else { Time::Again };
-    let count = before.max(theirs.min(MOST_ASKED)) + 1;
-    if count > MOST_ASKED {
-        return Ok(time);
+    limits: &Limits,
+    receipt: &IncomingReceipt,
+    device: &Jid,
+) -> Result<bool, Stop> {
+    let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(false) };
+    // With somebody who was never met there is nothing to repair.
+    let Some(peer) = peers::find(txn, device)? else { return refuse(txn, request, device, Reason::NeverSent) };
+    let (sequence, entry) = match lookup(txn, limits, &request.id)? {
+        Lookup::Found(sequence, entry) => (sequence, entry),
+        gone => {
+            repair(txn, me, peer, device, request)?;
+            let reason = if matches!(gone, Lookup::Expired) { Reason::Expired } else { Reason::NeverSent };
+            return refuse(txn, request, device, reason);
+        }
+    };
+    if !me.is_me(device) && Some(peer) != peers::find(txn, &entry.chat)? {
+        repair(txn, me, peer, device, request)?;
+        return refuse(txn, request, device, Reason::NotAddressed);
     }
-    let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(time) };
-    // The keys come along at once: a sender without a usable session needs them, and one with a session ignores them.
-    let signed = prekeys::current_signed(txn, &mut account)?;
-    let keys = RetryKeys {
-        identity: *account.identity.public.as_bytes(),
-        one_time: prekeys::make_private(txn)?,
-        signed: prekeys::published_signed(&signed),
-        device_identity: account.linked.as_ref().map(|linked| linked.device_identity.clone()),
-    };
-    let receipt = RetryReceipt {
-        to: message.address.from.clone(),
-        participant: message.address.participant.clone(),
-        recipient: message.address.recipient.clone(),
-        is_peer: message.is_peer,
-        id: message.id.clone(),
-        message_timestamp: message.timestamp,
-        count,
-        error: Some(why.code().into()),
-        registration: account.registration_id.0,
-        keys: Some(keys),
-    };
-    txn.send(live, &receipt);
-    asked.remember(AskedMessage { device, id: message.id.clone(), count, read: false });
-    txn.write(asked::ID, &asked);
-    Ok(time)
+
+    let mut resends = txn.read::<Resends>(resends::record_id(sequence))?.unwrap_or_default();
+    let known = resends.asker(peer.device_id(device.device()));
+    let now = txn.now.unix;
+    let full = Allowance::full(now, limits.resends_per_chat);
+    let chat = peers::find(txn, &entry.chat)?.unwrap_or(peer);
+    let mut allowance = txn.read::<Allowance>(resends::allowance_id(chat))?.unwrap_or(full);
+    let is_granted = known.as_ref().is_some_and(|known| known.granted < limits.resends_per_device)
+        && allowance.take(now, limits.resends_per_chat, limits.resend_refill_ms);
+    if !is_granted {
+        repair(txn, me, peer, device, request)?;
+        let Some(asker) = known.filter(|known| !known.told) else { return Ok(false) };
+        resends.keep(Asker { told: true, ..asker });
+        txn.write(resends::record_id(sequence), &resends);
+        return refuse(txn, request, device, Reason::OverBudget);
+    }
+    let session = txn.read::<Session>(peer.device_id(device.device()))?;
+    let base_key = session.as_ref().map(|session| *session.base_key().as_bytes());
+    let asker = known.unwrap_or_else(|| Asker {
+        device: peer.device_id(device.device()),
+        granted: 0,
+        base_key: None,
+        told: false,
+    });
+    // The same session at the second request: the device cannot use it, whatever it says.
+    let renew = request.keys.is_none()
+        && (is_stale(session.as_ref(), request) || (asker.granted > 0 && asker.base_key == base_key));
+    resends.keep(Asker { granted: asker.granted + 1, base_key, ..asker });
+    txn.write(resends::record_id(sequence), &resends);
+    txn.write(resends::allowance_id(chat), &allowance);
+    let granted = Granted { receipt: receipt.clone(), device: device.clone(), sequence, renew };
+    txn.change(Step::Enqueue(Job::Resend { request: Box::new(granted), settled: Settled::new() }));
+    Ok(true)
 }
 
-/// A device could not read one of our messages. What follows may need the server, so it does not hold up what the
-/// server delivers; the receipt is acknowledged when it is done.
-pub(crate) fn asked(txn: &mut Txn<'_>, live: &Live, receipt: &IncomingReceipt, device: &Jid) -> Result<bool, Stop> {
-    let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(false) };
-    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(false) };
-    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(false) };
-    // Only those who were meant to read it may ask for it, and not without end.
-    if !me.is_me(device) && peers::resolve(txn, device)? != peers::resolve(txn, &entry.chat)? {
-        return Ok(false);
+/// Finds a message among what was sent.
+fn lookup(txn: &mut Txn<'_>, limits: &Limits, id: &MessageId) -> Result<Lookup, Stop> {
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(id.as_str().to_owned())? else { return Ok(Lookup::NeverSent) };
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(Lookup::NeverSent) };
+    let is_old = txn.now.unix.saturating_sub(entry.accepted) >= limits.outbox_kept_ms;
+    Ok(match entry.state {
+        EntryState::Failed => Lookup::NeverSent,
+        EntryState::Expired => Lookup::Expired,
+        EntryState::Sent if is_old => Lookup::Expired,
+        EntryState::Pending | EntryState::Sent => Lookup::Found(sequence, entry),
+    })
+}
+
+/// Repairs the session with a device that could not read something, without asking the server: with the keys that it
+/// brought; else a session that it cannot have is given up, so that the next message starts another. False if the keys
+/// are not authentic: then nothing has changed.
+fn repair(txn: &mut Txn<'_>, me: &Me, peer: PeerId, device: &Jid, request: &RetryRequest) -> Result<bool, Stop> {
+    let id = peer.device_id(device.device());
+    let session = txn.read::<Session>(id.clone())?;
+    let is_stale = is_stale(session.as_ref(), request);
+    if let (Some(keys), Some(registration)) = (&request.keys, request.registration) {
+        // An own device that registered anew is another device; the web client refuses its keys, too.
+        if me.is_me(device) && session.is_some() && is_stale {
+            return Ok(false);
+        }
+        return Ok(bundles::start(txn, device, &bundle(keys, registration))?.is_ok());
     }
-    let asker = Asker { device: device.clone(), sequence };
-    if live.answers_to(&asker) >= MOST_ANSWERED {
-        return Ok(false);
+    if let Some(session) = session.filter(|_| is_stale) {
+        let mut archive = txn.read::<Archive>(id.clone())?.unwrap_or_default();
+        archive.push(session);
+        txn.write(id.clone(), &archive);
+        txn.delete::<Session>(id);
     }
-    txn.change(Step::Answered(asker));
-    let (receipt, device) = (Box::new(receipt.clone()), device.clone());
-    txn.change(Step::Enqueue(Job::Resend { receipt, device, sequence, settled: Settled::new() }));
     Ok(true)
+}
+
+/// Whether the device that asks cannot have this session, or there is none.
+fn is_stale(session: Option<&Session>, request: &RetryRequest) -> bool {
+    let Some(session) = session else { return true };
+    request.registration.is_some_and(|registration| registration != session.remote_registration_id().0)
+}
+
+/// Tells the application that a device does not get what it asked for.
+fn refuse(txn: &mut Txn<'_>, request: &RetryRequest, device: &Jid, reason: Reason) -> Result<bool, Stop> {
+    inbox::deliver(txn, Event::RetryUnanswerable { id: request.id.clone(), device: device.clone(), reason })?;
+    Ok(false)
 }
 
 /// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
 /// session; one that registered anew or has no session gets one from the server's bundle.
-pub(crate) fn resend(
-    txn: &mut Txn<'_>,
-    live: &Live,
-    receipt: &IncomingReceipt,
-    device: &Jid,
-    sequence: u64,
-    settled: &Settled,
-) -> Result<(), Stop> {
+pub(crate) fn resend(txn: &mut Txn<'_>, live: &Live, granted: &Granted, settled: &Settled) -> Result<(), Stop> {
+    let Granted { receipt, device, sequence, renew } = granted;
     let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(()) };
-    let need = Need::Session(device.clone());
     let peer = peers::resolve(txn, device)?;
-    let session_id = peer.device_id(device.device());
-    if let (Some(keys), Some(registration)) = (&request.keys, request.registration) {
-        // Keys that are not authentic start nothing; the old session may still serve.
-        let _ = bundles::start(txn, device, &bundle(keys, registration))?;
-    } else if !settled.contains_key(&need) {
-        let session = txn.read::<Session>(session_id.clone())?;
-        let is_same = |session: &Session| {
-            request.registration.is_none_or(|registration| registration == session.remote_registration_id().0)
-        };
-        if !session.is_some_and(|session| is_same(&session)) {
-            return Err(Stop::Await(vec![need]));
-        }
+    let need = Need::Session(device.clone());
+    if *renew && !settled.contains_key(&need) {
+        return Err(Stop::Await(vec![need]));
+    }
+    if request.keys.is_some() && !repair(txn, me, peer, device, request)? {
+        // Keys that are not authentic start nothing, and whoever sent them gets nothing.
+        receipts::acknowledge(txn, live, receipt);
+        return Ok(());
     }
     receipts::acknowledge(txn, live, receipt);
-    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
+    let session_id = peer.device_id(device.device());
+    let Some(entry) = txn.read::<Entry>(record_id(*sequence))? else { return Ok(()) };
     let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(()) };
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let Ok(class) = Classification::of(&entry.content) else { return Ok(()) };

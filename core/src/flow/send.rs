@@ -7,6 +7,7 @@ use crate::message::Scanned;
 use crate::stanza::IncomingAck;
 use crate::state::Miss;
 use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Sequence, record_id};
+use crate::state::resends::{self, Resends};
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -77,7 +78,7 @@ fn again(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, op: OpId)
             txn.change(Step::Accepted(sequence, Progress { op: Some(op), ..known }));
             return Ok(());
         }
-        EntryState::Sent => Some(entry.accepted / 1000),
+        EntryState::Sent | EntryState::Expired => Some(entry.accepted / 1000),
         EntryState::Failed => None,
     };
     let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
@@ -188,25 +189,39 @@ fn end(
     Ok(())
 }
 
-/// Drops kept plaintexts that are too many or too old: at most two for each new send, so that no send pays for a
-/// backlog.
+/// Drops kept plaintexts that are too many or too old, and ids whose plaintext is long gone: at most two of each for
+/// each new send, so that no send pays for a backlog.
 fn forget_old(txn: &mut Txn<'_>, limits: &Limits, cursor: &mut OutboxCursor) -> Result<(), Miss> {
+    let count = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
     for _ in 0..2 {
         if cursor.first >= cursor.pending {
-            return Ok(());
+            break;
         }
-        let Some(entry) = txn.read::<Entry>(record_id(cursor.first))? else {
-            cursor.first += 1;
-            continue;
-        };
-        let kept = usize::try_from(cursor.pending - cursor.first).unwrap_or(usize::MAX);
-        let age = txn.now.unix.saturating_sub(entry.accepted);
-        if kept < limits.outbox_kept && age < limits.outbox_kept_ms {
-            return Ok(());
+        if let Some(entry) = txn.read::<Entry>(record_id(cursor.first))? {
+            let age = txn.now.unix.saturating_sub(entry.accepted);
+            if count(cursor.first, cursor.pending) < limits.outbox_kept && age < limits.outbox_kept_ms {
+                break;
+            }
+            if entry.state == EntryState::Sent {
+                let stub = Entry { content: Bytes::new(), state: EntryState::Expired, ..entry };
+                txn.write(record_id(cursor.first), &stub);
+            } else {
+                txn.delete::<Entry>(record_id(cursor.first));
+                txn.delete::<Sequence>(entry.id.as_str().to_owned());
+            }
         }
-        txn.delete::<Entry>(record_id(cursor.first));
-        txn.delete::<Sequence>(entry.id.as_str().to_owned());
+        txn.delete::<Resends>(resends::record_id(cursor.first));
         cursor.first += 1;
+    }
+    for _ in 0..2 {
+        if count(cursor.oldest, cursor.first) <= limits.outbox_remembered {
+            break;
+        }
+        if let Some(entry) = txn.read::<Entry>(record_id(cursor.oldest))? {
+            txn.delete::<Entry>(record_id(cursor.oldest));
+            txn.delete::<Sequence>(entry.id.as_str().to_owned());
+        }
+        cursor.oldest += 1;
     }
     Ok(())
 }

@@ -35,10 +35,18 @@ impl Progress {
 }
 
 impl Relay {
-    /// Puts a stanza into a device's mailbox, and onto its connection if it has one. The phone's mail has no reader.
+    /// Puts a stanza into a device's mailbox, and onto its connection if it has one. A phone's mail has no reader
+    /// unless it is lent.
     pub(super) fn queue(&mut self, now: Now, device: DeviceId, class: Class, id: &str, node: Node) {
         let limits = &self.config.limits;
         let capacity = Capacity { items: limits.queue_items, bytes: limits.queue_bytes, age: limits.queue_age };
+        if device.number == 0 {
+            let phone = self.directory.account_mut(device.account).map(|account| &mut account.phone);
+            if let Some(mail) = phone.and_then(|phone| phone.mail.as_mut()) {
+                mail.push(now.mono, class, id.to_owned(), node, capacity);
+            }
+            return;
+        }
         let Some(companion) = self.directory.companion_mut(device) else { return };
         companion.mailbox.push(now.mono, class, id.to_owned(), node, capacity);
         if let Some(link) = self.online.get(&device).copied() {

@@ -83,6 +83,17 @@ pub enum RelayEvent {
         /// The `error` of the ack.
         code: u16,
     },
+    /// A device answered a stanza that was delivered to it.
+    Answered {
+        /// The device.
+        by: Jid,
+        /// The stanza's id.
+        id: String,
+        /// `ack`, or the type of a receipt: empty for a plain delivery.
+        how: String,
+        /// The `error` of an ack.
+        error: Option<u32>,
+    },
     /// A request that this relay does not know was answered with an error 501.
     UnknownRequest {
         /// The namespace of the request.

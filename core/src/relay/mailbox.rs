@@ -129,6 +129,12 @@ impl Mailbox {
         true
     }
 
+    /// Takes everything out.
+    pub(crate) fn drain(&mut self) -> Vec<Node> {
+        self.bytes = 0;
+        self.items.drain(..).map(|item| item.node).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }

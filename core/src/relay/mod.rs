@@ -21,6 +21,7 @@ mod mailbox;
 mod notices;
 mod phone;
 mod presence;
+mod puppets;
 mod receipts;
 mod routing;
 mod wire;
@@ -32,6 +33,7 @@ pub use ciphertext::{CounterReport, ReusedCounter};
 pub use config::{RelayConfig, RelayLimits};
 pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError};
 pub use faults::{Cut, Cutting, Faults, LinkingFault, RequestFault};
+pub use puppets::PuppetKeys;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -8,6 +8,8 @@ use whatsio_proto::adv::{
 };
 
 use super::bundle::{Bundle, SignedKey};
+use super::mailbox::Mailbox;
+use super::puppets::PuppetKeys;
 use crate::binary::Node;
 use crate::crypto::symmetric::{aes256_ctr, aes256_gcm_open, hkdf_sha256, hmac_sha256, pbkdf2_sha256};
 use crate::crypto::{KeyPair, PublicKey, Rng, Secret, Signature};
@@ -20,6 +22,10 @@ pub(crate) struct Phone {
     /// The highest key index ever given.
     current_index: u32,
     pub(crate) bundle: Bundle,
+    /// The private half of the pre-key in the bundle; only a phone that is lent ever needs it.
+    signed: KeyPair,
+    /// What waits for whoever plays this phone; nobody does unless it is lent.
+    pub(crate) mail: Option<Mailbox>,
     /// The signed list of valid key indexes and the time in it; none before the first companion.
     list: Option<(Bytes, u64)>,
 }
@@ -53,17 +59,28 @@ mod prefix {
 impl Phone {
     pub(crate) fn new(rng: &mut Rng) -> Self {
         let identity = KeyPair::generate(rng);
-        let signed = KeyPair::generate(rng).public;
-        let signature = identity.sign(&[&signed.serialize()], &rng.bytes());
-        let key = SignedKey { id: [0, 0, 1], value: *signed.as_bytes(), signature: signature.0 };
+        let signed = KeyPair::generate(rng);
+        let signature = identity.sign(&[&signed.public.serialize()], &rng.bytes());
+        let key = SignedKey { id: [0, 0, 1], value: *signed.public.as_bytes(), signature: signature.0 };
         // 31 bits, and never 0, which some peers read as "absent".
         let registration = (rng.u32() >> 1).max(1);
         let bundle = Bundle::new(registration.to_be_bytes(), *identity.public.as_bytes(), key);
-        Self { identity, raw_id: rng.u32(), current_index: 0, bundle, list: None }
+        Self { identity, raw_id: rng.u32(), current_index: 0, bundle, signed, mail: None, list: None }
     }
 
     pub(crate) const fn identity(&self) -> &PublicKey {
         &self.identity.public
+    }
+
+    /// The keys of this phone, for whoever plays it from now on.
+    pub(crate) fn lend(&mut self) -> PuppetKeys {
+        self.mail.get_or_insert_default();
+        PuppetKeys {
+            identity: self.identity.clone(),
+            registration: u32::from_be_bytes(self.bundle.registration),
+            signed_id: 1,
+            signed: self.signed.clone(),
+        }
     }
 
     /// Signs a companion's identity under the next key index. The index is used up even if linking fails.
@@ -153,6 +170,15 @@ impl Voucher {
             account_signature: Some(Bytes::copy_from_slice(self.signature.as_bytes())),
             device_signature: None,
         }
+    }
+
+    /// The complete identity, with the signature of a companion whose key is at hand.
+    pub(crate) fn countersigned(&self, account: &PublicKey, companion: &KeyPair, random: &[u8; 64]) -> Bytes {
+        let mut identity = self.identity(account);
+        let signed: [&[u8]; 4] = [prefix::DEVICE, &self.details, companion.public.as_bytes(), account.as_bytes()];
+        let signature = companion.sign(&signed, random);
+        identity.device_signature = Some(Bytes::copy_from_slice(signature.as_bytes()));
+        identity.encode_to_vec().into()
     }
 
     fn seal(&mut self, account: &PublicKey, secret: &Secret<32>) {

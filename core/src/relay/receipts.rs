@@ -2,6 +2,7 @@
 
 use super::Relay;
 use super::directory::{AccountId, DeviceId, Namespace};
+use super::event::RelayEvent;
 use super::link::Origin;
 use super::mailbox::Class;
 use super::wire::Look;
@@ -49,6 +50,10 @@ impl Relay {
         }
         self.send(origin.link, &ack);
 
+        if let Some(by) = self.directory.address(origin.device, Namespace::Pn) {
+            let how = type_text.clone().unwrap_or_default();
+            self.tell(RelayEvent::Answered { by, id: id.clone(), how, error: None });
+        }
         let kind = Kind::of(type_text.as_deref());
         if !matches!(kind, Kind::Retry) && type_text.as_deref() != Some("server-error") {
             self.settle(origin.device, &id, stanza);
@@ -74,10 +79,13 @@ impl Relay {
     /// Takes an ack from a device: the stanza it names need not be sent again.
     pub(super) fn take_ack(&mut self, origin: Origin, stanza: &Node) {
         let class = stanza.owned("class").and_then(|text| Class::named(&text));
-        if let (Some(class), Some(id)) = (class, stanza.owned("id"))
-            && let Some(companion) = self.directory.companion_mut(origin.device)
-        {
+        let (Some(class), Some(id)) = (class, stanza.owned("id")) else { return };
+        if let Some(companion) = self.directory.companion_mut(origin.device) {
             companion.mailbox.acked(class, &id);
+        }
+        if let Some(by) = self.directory.address(origin.device, Namespace::Pn) {
+            let error = stanza.number("error").and_then(|code| code.try_into().ok());
+            self.tell(RelayEvent::Answered { by, id, how: "ack".to_owned(), error });
         }
     }
 
@@ -116,8 +124,7 @@ impl Relay {
     }
 
     fn forward_retry(&mut self, now: Now, slip: &Slip<'_>, target: DeviceId) {
-        // The phone never sends anything here, so nothing of its can be asked for again.
-        if target.number == 0 || target == slip.reader || !self.directory.exists(target) {
+        if target == slip.reader || !self.directory.exists(target) {
             return;
         }
         let Some(mut node) = self.receipt(now, slip) else { return };

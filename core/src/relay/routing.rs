@@ -187,8 +187,8 @@ impl Relay {
         self.directory.acquaint(own, target.account, self.config.limits.users);
         let mut devices = 0;
         for (device, namespace, encs) in parcels {
-            // The phone's mail has no reader here, and somebody who blocked the sender gets nothing and says nothing.
-            if device.number == 0 || (deaf && device.account != own) {
+            // Somebody who blocked the sender gets nothing and says nothing.
+            if deaf && device.account != own {
                 continue;
             }
             let Some(mut node) = self.addressed_to(letter, device, namespace, peer, &encs) else { continue };
@@ -197,7 +197,7 @@ impl Relay {
                 node = damage(node);
             }
             self.queue(now, device, Class::Message, letter.id, node);
-            devices += 1;
+            devices += usize::from(device.number != 0);
         }
         Ok(Taken { seconds: letter.seconds, phash, devices })
     }

@@ -11,13 +11,14 @@ use super::peer::{Alias, Peer, PeerCounter};
 use super::prekeys::PreKeyCounter;
 use super::ratchets::Identity;
 use super::record::Stored;
+use super::resends::{Allowance, Resends};
 use crate::api::Record;
 use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 20;
+const KINDS: usize = 22;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -32,6 +33,7 @@ fn every_record_that_was_ever_written_still_decodes() {
         let again = match kind {
             "Account" => reads::<Account>(&record),
             "Alias" => reads::<Alias>(&record),
+            "Allowance" => reads::<Allowance>(&record),
             "Asked" => reads::<Asked>(&record),
             "Archive" => reads::<Archive>(&record),
             "DeviceList" => reads::<DeviceList>(&record),
@@ -45,6 +47,7 @@ fn every_record_that_was_ever_written_still_decodes() {
             "PeerCounter" => reads::<PeerCounter>(&record),
             "PreKey" => reads::<PreKey>(&record),
             "PreKeyCounter" => reads::<PreKeyCounter>(&record),
+            "Resends" => reads::<Resends>(&record),
             "SenderKeyRecord" => reads::<SenderKeyRecord>(&record),
             "Sequence" => reads::<Sequence>(&record),
             "Session" => reads::<Session>(&record),

@@ -3,7 +3,7 @@
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{
     Aliases, DeviceOutcome, Event, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, Space,
-    UndecryptableEvent, UndecryptableReason,
+    UnanswerableReason, UndecryptableEvent, UndecryptableReason,
 };
 use crate::types::{Jid, Username};
 use bytes::Bytes;
@@ -46,7 +46,7 @@ struct CursorRecord {
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 struct EventRecord {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 10")]
     kind: Option<Kind>,
 }
 
@@ -61,6 +61,8 @@ enum Kind {
     Receipt(ReceiptRecord),
     #[prost(message, tag = "4")]
     Sent(SentRecord),
+    #[prost(message, tag = "10")]
+    Unanswered(UnansweredRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -156,6 +158,17 @@ struct SentRecord {
 
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
+struct UnansweredRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    device: String,
+    #[prost(uint32, tag = "3")]
+    reason: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct OutcomeRecord {
     #[prost(string, tag = "1")]
     device: String,
@@ -230,9 +243,22 @@ fn kind_of(event: &Event) -> Option<Kind> {
             devices: report.devices.iter().map(outcome_record).collect(),
             chat_aliases: some_aliases(&report.chat_aliases),
         })),
+        Event::RetryUnanswerable { id, device, reason } => Some(Kind::Unanswered(UnansweredRecord {
+            id: id.to_string(),
+            device: device.to_string(),
+            reason: UNANSWERABLE.iter().zip(0..).find_map(|(known, number)| (known == reason).then_some(number))?,
+        })),
         _ => None,
     }
 }
+
+/// Numbers as they are kept; never reused.
+const UNANSWERABLE: [UnanswerableReason; 4] = [
+    UnanswerableReason::Expired,
+    UnanswerableReason::NeverSent,
+    UnanswerableReason::OverBudget,
+    UnanswerableReason::NotAddressed,
+];
 
 fn event_of(kind: Kind) -> Result<Event, BadRecord> {
     Ok(match kind {
@@ -275,6 +301,11 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             refused: found.refused,
             devices: found.devices.iter().map(outcome).collect::<Result<_, _>>()?,
         })),
+        Kind::Unanswered(found) => Event::RetryUnanswerable {
+            id: MessageId::new(found.id),
+            device: jid(&found.device)?,
+            reason: usize::try_from(found.reason).ok().and_then(|at| UNANSWERABLE.get(at)).copied().ok_or(BadRecord)?,
+        },
     })
 }
 
@@ -406,6 +437,9 @@ mod tests {
                 kind,
                 timestamp: 5,
             })));
+        }
+        for reason in UNANSWERABLE {
+            samples.push(Event::RetryUnanswerable { id: MessageId::new("3EB3"), device: pn.clone(), reason });
         }
         for reason in REASONS {
             samples.push(Event::MessageUndecryptable(Box::new(UndecryptableEvent {

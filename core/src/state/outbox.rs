@@ -38,11 +38,15 @@ pub(crate) enum EntryState {
     Sent,
     /// It can never be sent.
     Failed,
+    /// The server had it, but what it said is no longer kept.
+    Expired,
 }
 
-/// The window of entries: kept from `first`, pending at or above `pending`, the next one gets `next`.
+/// The window of entries: known by id from `oldest`, kept from `first`, pending at or above `pending`, the next one gets
+/// `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutboxCursor {
+    pub(crate) oldest: u64,
     pub(crate) first: u64,
     pub(crate) pending: u64,
     pub(crate) next: u64,
@@ -50,7 +54,7 @@ pub(crate) struct OutboxCursor {
 
 impl Default for OutboxCursor {
     fn default() -> Self {
-        Self { first: 1, pending: 1, next: 1 }
+        Self { oldest: 1, first: 1, pending: 1, next: 1 }
     }
 }
 
@@ -81,6 +85,9 @@ struct CursorRecord {
     pending: u64,
     #[prost(uint64, tag = "3")]
     next: u64,
+    /// Absent while it is the same as `first`.
+    #[prost(uint64, optional, tag = "4")]
+    oldest: Option<u64>,
 }
 
 impl Stored for Entry {
@@ -91,6 +98,7 @@ impl Stored for Entry {
             EntryState::Pending => 0,
             EntryState::Sent => 1,
             EntryState::Failed => 2,
+            EntryState::Expired => 3,
         };
         let record = EntryRecord {
             id: self.id.as_str().to_owned(),
@@ -108,6 +116,7 @@ impl Stored for Entry {
             0 => EntryState::Pending,
             1 => EntryState::Sent,
             2 => EntryState::Failed,
+            3 => EntryState::Expired,
             _ => return Err(BadRecord),
         };
         Ok(Self {
@@ -124,13 +133,16 @@ impl Stored for OutboxCursor {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        let Self { first, pending, next } = *self;
-        seal(VERSION, &CursorRecord { first, pending, next })
+        let Self { oldest, first, pending, next } = *self;
+        let oldest = (oldest != first).then_some(oldest);
+        seal(VERSION, &CursorRecord { first, pending, next, oldest })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
-        let CursorRecord { first, pending, next } = open(VERSION, record)?;
-        if first <= pending && pending <= next { Ok(Self { first, pending, next }) } else { Err(BadRecord) }
+        let CursorRecord { first, pending, next, oldest } = open(VERSION, record)?;
+        let oldest = oldest.unwrap_or(first);
+        let is_ordered = oldest <= first && first <= pending && pending <= next;
+        if is_ordered { Ok(Self { oldest, first, pending, next }) } else { Err(BadRecord) }
     }
 }
 

@@ -12,4 +12,5 @@ mod crashes;
 mod linking;
 mod messages;
 mod pairing_code;
+mod retry;
 mod storage;

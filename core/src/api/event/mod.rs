@@ -4,12 +4,14 @@ mod connection;
 mod linking;
 mod message;
 mod presence;
+mod retry;
 mod send;
 
 pub use connection::{Disconnect, FaultReason, Recommendation};
 pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, Presence};
+pub use retry::UnanswerableReason;
 pub use send::{DeviceOutcome, OpResult, SendReport};
 
 use super::{EventId, MessageId, OpId};
@@ -86,6 +88,16 @@ pub enum Event {
     MessageUndecryptable(Box<UndecryptableEvent>),
     /// Somebody received, read or played messages. Durable.
     ReceiptReceived(Box<ReceiptEvent>),
+    /// A device asked for a message again and does not get it. Durable; once for each message and device that has asked
+    /// too often, else once for each request.
+    RetryUnanswerable {
+        /// The message's id.
+        id: MessageId,
+        /// The device that asked.
+        device: Jid,
+        /// Why.
+        reason: UnanswerableReason,
+    },
     /// A send is durable: from now on it survives restarts. At most one per accepted send, before its end.
     SendQueued {
         /// The verb's id.
@@ -161,6 +173,10 @@ impl std::fmt::Debug for Event {
             Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
             Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
             Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
+            Self::RetryUnanswerable { id, device, reason } => {
+                let mut shown = f.debug_struct("RetryUnanswerable");
+                shown.field("id", id).field("device", device).field("reason", reason).finish()
+            }
             Self::SendQueued { op, id } => f.debug_struct("SendQueued").field("op", op).field("id", id).finish(),
             Self::SendFinished(report) => f.debug_tuple("SendFinished").field(report).finish(),
             Self::OperationFinished { op, result } => {

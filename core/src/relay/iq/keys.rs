@@ -39,7 +39,7 @@ impl Relay {
     }
 
     /// One device's keys as handed to a peer; takes one of its one-time keys away.
-    fn fetched(&mut self, now: Now, jid: &Jid) -> Node {
+    pub(in crate::relay) fn fetched(&mut self, now: Now, jid: &Jid) -> Node {
         let user = Node::new("user").with("jid", jid.clone());
         let Some(device) = self.directory.device(jid) else { return user.with_child(error(406)) };
         let user = user.with("t", now.unix_seconds().to_string());
