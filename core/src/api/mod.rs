@@ -12,7 +12,7 @@ pub use config::{Config, Limits, Platform, ProtocolProfile};
 pub use event::{
     Aliases, ChatState, CodePurpose, DeviceOutcome, Disconnect, Envelope, Event, FaultReason, LinkFailure,
     LinkFailureReason, LinkStep, MessageEvent, OpResult, Presence, ReceiptEvent, ReceiptKind, Recommendation,
-    SendReport, UnanswerableReason, UndecryptableEvent, UndecryptableReason,
+    SendReport, UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
 };
 pub use ids::{CommitId, EventId, LoadId, OpId};
 pub use input::{CloseReason, CommitError, Input, Misuse};

@@ -3,7 +3,7 @@
 
 use super::{Job, Live, Me, Need, Settled, Step, Stop, Txn, TxnExt};
 use super::{bundles, fanout, inbox, peers, receipts};
-use crate::api::{Event, Limits, MessageId, UnanswerableReason as Reason};
+use crate::api::{Aliases, Event, Limits, MessageId, UnanswerableReason as Reason, UnansweredRetry};
 use crate::message::{Classification, pad, wrap_device_sent};
 use crate::signal::{Archive, Session};
 use crate::stanza::{IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryRequest};
@@ -134,7 +134,13 @@ fn is_stale(session: Option<&Session>, request: &RetryRequest) -> bool {
 
 /// Tells the application that a device does not get what it asked for.
 fn refuse(txn: &mut Txn<'_>, request: &RetryRequest, device: &Jid, reason: Reason) -> Result<bool, Stop> {
-    inbox::deliver(txn, Event::RetryUnanswerable { id: request.id.clone(), device: device.clone(), reason })?;
+    let device_aliases = match peers::find(txn, device)? {
+        Some(peer) => peers::aliases(txn, peer)?,
+        None => Aliases::default(),
+    };
+    let (id, device) = (request.id.clone(), device.clone());
+    let retry = UnansweredRetry { id, device, device_aliases, reason };
+    inbox::deliver(txn, Event::RetryUnanswerable(Box::new(retry)))?;
     Ok(false)
 }
 

@@ -3,7 +3,7 @@
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{
     Aliases, DeviceOutcome, Event, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, Space,
-    UnanswerableReason, UndecryptableEvent, UndecryptableReason,
+    UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
 };
 use crate::types::{Jid, Username};
 use bytes::Bytes;
@@ -165,6 +165,8 @@ struct UnansweredRecord {
     device: String,
     #[prost(uint32, tag = "3")]
     reason: u32,
+    #[prost(message, optional, tag = "4")]
+    device_aliases: Option<AliasesRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -243,10 +245,11 @@ fn kind_of(event: &Event) -> Option<Kind> {
             devices: report.devices.iter().map(outcome_record).collect(),
             chat_aliases: some_aliases(&report.chat_aliases),
         })),
-        Event::RetryUnanswerable { id, device, reason } => Some(Kind::Unanswered(UnansweredRecord {
-            id: id.to_string(),
-            device: device.to_string(),
-            reason: UNANSWERABLE.iter().zip(0..).find_map(|(known, number)| (known == reason).then_some(number))?,
+        Event::RetryUnanswerable(retry) => Some(Kind::Unanswered(UnansweredRecord {
+            id: retry.id.to_string(),
+            device: retry.device.to_string(),
+            device_aliases: Some(aliases_record(&retry.device_aliases)),
+            reason: UNANSWERABLE.iter().zip(0..).find_map(|(known, at)| (*known == retry.reason).then_some(at))?,
         })),
         _ => None,
     }
@@ -301,11 +304,12 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             refused: found.refused,
             devices: found.devices.iter().map(outcome).collect::<Result<_, _>>()?,
         })),
-        Kind::Unanswered(found) => Event::RetryUnanswerable {
+        Kind::Unanswered(found) => Event::RetryUnanswerable(Box::new(UnansweredRetry {
             id: MessageId::new(found.id),
             device: jid(&found.device)?,
+            device_aliases: aliases(found.device_aliases)?,
             reason: usize::try_from(found.reason).ok().and_then(|at| UNANSWERABLE.get(at)).copied().ok_or(BadRecord)?,
-        },
+        })),
     })
 }
 
@@ -439,7 +443,12 @@ mod tests {
             })));
         }
         for reason in UNANSWERABLE {
-            samples.push(Event::RetryUnanswerable { id: MessageId::new("3EB3"), device: pn.clone(), reason });
+            samples.push(Event::RetryUnanswerable(Box::new(UnansweredRetry {
+                id: MessageId::new("3EB3"),
+                device: pn.clone(),
+                device_aliases: aliases.clone(),
+                reason,
+            })));
         }
         for reason in REASONS {
             samples.push(Event::MessageUndecryptable(Box::new(UndecryptableEvent {

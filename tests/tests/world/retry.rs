@@ -12,7 +12,7 @@ fn device(world: &World, name: Name) -> Jid {
 
 fn unanswered(world: &World, name: Name) -> Vec<(String, Jid, UnanswerableReason)> {
     let events = world.hosts[name.0].events.iter().filter_map(|envelope| match &envelope.event {
-        Event::RetryUnanswerable { id, device, reason } => Some((id.to_string(), device.clone(), *reason)),
+        Event::RetryUnanswerable(retry) => Some((retry.id.to_string(), retry.device.clone(), retry.reason)),
         _ => None,
     });
     events.collect()

@@ -11,7 +11,7 @@ pub use connection::{Disconnect, FaultReason, Recommendation};
 pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, Presence};
-pub use retry::UnanswerableReason;
+pub use retry::{UnanswerableReason, UnansweredRetry};
 pub use send::{DeviceOutcome, OpResult, SendReport};
 
 use super::{EventId, MessageId, OpId};
@@ -90,14 +90,7 @@ pub enum Event {
     ReceiptReceived(Box<ReceiptEvent>),
     /// A device asked for a message again and does not get it. Durable; once for each message and device that has asked
     /// too often, else once for each request.
-    RetryUnanswerable {
-        /// The message's id.
-        id: MessageId,
-        /// The device that asked.
-        device: Jid,
-        /// Why.
-        reason: UnanswerableReason,
-    },
+    RetryUnanswerable(Box<UnansweredRetry>),
     /// A send is durable: from now on it survives restarts. At most one per accepted send, before its end.
     SendQueued {
         /// The verb's id.
@@ -173,10 +166,7 @@ impl std::fmt::Debug for Event {
             Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
             Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
             Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
-            Self::RetryUnanswerable { id, device, reason } => {
-                let mut shown = f.debug_struct("RetryUnanswerable");
-                shown.field("id", id).field("device", device).field("reason", reason).finish()
-            }
+            Self::RetryUnanswerable(retry) => f.debug_tuple("RetryUnanswerable").field(retry).finish(),
             Self::SendQueued { op, id } => f.debug_struct("SendQueued").field("op", op).field("id", id).finish(),
             Self::SendFinished(report) => f.debug_tuple("SendFinished").field(report).finish(),
             Self::OperationFinished { op, result } => {
