@@ -17,7 +17,7 @@ use crate::crypto::{KeyPair, Secret};
 use crate::types::{Jid, Now};
 
 /// The keys of a phone that the caller plays, or of a companion that it has planted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PuppetKeys {
     /// The identity key pair.
     pub identity: KeyPair,
