@@ -1,16 +1,34 @@
 // A Baileys client on a leash: commands come as JSON lines on stdin, what happens goes out as JSON lines on stdout.
-//
-//   BAILEYS_URL   WebSocket URL of the relay
-//   BAILEYS_AUTH  folder for the session's files
-//
-// Commands: {do: "start"} {do: "stop"} {do: "send", to, text, quote?, mention?} {do: "read", chat, id, participant?}
-//           {do: "logout"} {do: "quit"}
-import makeWASocket, { Browsers, DisconnectReason, useMultiFileAuthState } from 'baileys'
+// The commands, the events and the environment are described at the head of tests/tests/interop/actor.rs.
+import makeWASocket, { Browsers, DisconnectReason, generateMessageIDV2, proto, useMultiFileAuthState } from 'baileys'
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { Agent } from 'node:https'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+
+// What was sent, on disk, because receivers may ask for it again after a restart.
+class Sent {
+  constructor(path) {
+    this.path = path
+    const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : []
+    this.messages = new Map(lines.filter(Boolean).map((line) => line.split(' ')))
+  }
+
+  keep(id, message) {
+    const encoded = Buffer.from(proto.Message.encode(message).finish()).toString('base64')
+    this.messages.set(id, encoded)
+    appendFileSync(this.path, `${id} ${encoded}\n`)
+  }
+
+  get(id) {
+    const encoded = this.messages.get(id)
+    return encoded && proto.Message.decode(Buffer.from(encoded, 'base64'))
+  }
+}
 
 const silent = () => {}
 const logger = {
-  level: process.env.BAILEYS_LOG ?? 'silent',
+  level: process.env.ACTOR_LOG ?? 'silent',
   child: () => logger,
   trace: silent,
   debug: silent,
@@ -19,15 +37,18 @@ const logger = {
   error: logTo('error'),
 }
 function logTo(level) {
-  return process.env.BAILEYS_LOG ? (...what) => console.error(level, ...what) : silent
+  return process.env.ACTOR_LOG ? (...what) => console.error(level, ...what) : silent
 }
 
 // The ratchet library prints sessions, keys included, to the console; stdout here carries events only.
 console.log = console.info = console.warn = silent
+if (!process.env.ACTOR_LOG) console.error = silent
 
 const tell = (event) => process.stdout.write(JSON.stringify(event) + '\n')
-const { state, saveCreds } = await useMultiFileAuthState(process.env.BAILEYS_AUTH)
-const sent = new Map()
+const store = process.env.ACTOR_STORE
+const { state, saveCreds } = await useMultiFileAuthState(join(store, 'auth'))
+const agent = new Agent({ ca: readFileSync(process.env.ACTOR_CA) })
+const sent = new Sent(join(store, 'sent'))
 let socket
 let wanted = false
 
@@ -36,80 +57,90 @@ function textOf(message) {
   return inner?.conversation ?? inner?.extendedTextMessage?.text
 }
 
+const withoutDevice = (jid) => jid?.replace(/:\d+@/, '@')
+
 function connect() {
   socket = makeWASocket({
     auth: state,
-    waWebSocketUrl: process.env.BAILEYS_URL,
+    waWebSocketUrl: process.env.ACTOR_URL,
+    agent,
     logger,
     browser: Browsers.ubuntu('Chrome'),
     syncFullHistory: false,
+    // Otherwise its own sends come back to it as messages.
+    emitOwnEvents: false,
     getMessage: async (key) => sent.get(key.id),
   })
   socket.ev.on('creds.update', saveCreds)
-  socket.ev.on('connection.update', (update) => {
-    if (update.qr) tell({ is: 'qr', text: update.qr })
-    if (update.isNewLogin) tell({ is: 'linked' })
-    if (update.connection === 'open') tell({ is: 'open', jid: state.creds.me?.id, lid: state.creds.me?.lid })
-    if (update.receivedPendingNotifications) tell({ is: 'drained' })
-    if (update.connection === 'close') {
-      const status = update.lastDisconnect?.error?.output?.statusCode
-      tell({ is: 'closed', status })
-      if (wanted && status === DisconnectReason.restartRequired) connect()
-    }
-  })
-  socket.ev.on('messages.upsert', ({ messages, type }) => {
-    for (const { key, message, pushName, messageStubType, messageStubParameters } of messages) {
-      // Its own sends come back to it as "append"; only what the server delivers counts here.
-      if (key.fromMe && type === 'append') continue
-      const context = message?.extendedTextMessage?.contextInfo
-      tell({
-        is: 'message',
-        id: key.id,
-        chat: key.remoteJid,
-        alternate: key.remoteJidAlt,
-        fromMe: Boolean(key.fromMe),
-        text: textOf(message),
-        quoted: context?.stanzaId ?? undefined,
-        mentions: context?.mentionedJid ?? undefined,
-        pushName,
-        type,
-        stub: messageStubType ?? undefined,
-        why: messageStubParameters?.length ? messageStubParameters : undefined,
-      })
-    }
-  })
+  socket.ev.on('connection.update', connectionChanged)
+  socket.ev.on('messages.upsert', ({ messages }) => messages.forEach(received))
   socket.ev.on('messages.update', (updates) => {
     for (const { key, update } of updates) {
-      if (update.status !== undefined) tell({ is: 'status', id: key.id, status: update.status })
+      const kind = { 3: 'delivered', 4: 'read' }[update.status]
+      if (kind && key.fromMe) tell({ is: 'receipt', ids: [key.id], kind, from: key.remoteJid })
     }
   })
 }
 
+function connectionChanged(update) {
+  const me = state.creds.me
+  if (update.qr) tell({ is: 'qr', text: update.qr })
+  if (update.isNewLogin) tell({ is: 'linked' })
+  if (update.connection === 'open') {
+    tell({ is: 'open', jid: withoutDevice(me.id), lid: withoutDevice(me.lid), device: me.id })
+  }
+  if (update.receivedPendingNotifications) tell({ is: 'drained' })
+  if (update.connection !== 'close') return
+  const status = update.lastDisconnect?.error?.output?.statusCode
+  if (wanted && status === DisconnectReason.restartRequired) return connect()
+  tell(status === DisconnectReason.loggedOut ? { is: 'logged_out' } : { is: 'closed', status })
+}
+
+function received({ key, message, messageStubType, messageStubParameters }) {
+  if (messageStubType === proto.WebMessageInfo.StubType.CIPHERTEXT) {
+    return tell({ is: 'undecryptable', id: key.id, why: messageStubParameters })
+  }
+  const context = message?.extendedTextMessage?.contextInfo
+  tell({
+    is: 'message',
+    id: key.id,
+    chat: key.remoteJid,
+    from: key.participant ?? (key.fromMe ? withoutDevice(state.creds.me.id) : key.remoteJid),
+    mine: Boolean(key.fromMe),
+    text: textOf(message),
+    quoted: context?.stanzaId ?? undefined,
+    mentions: context?.mentionedJid ?? undefined,
+  })
+}
+
 const commands = {
-  start() {
+  connect() {
     wanted = true
     connect()
   },
-  stop() {
+  async code({ number }) {
+    tell({ is: 'code', text: await socket.requestPairingCode(number) })
+  },
+  disconnect() {
     wanted = false
     socket.end(undefined)
   },
-  async send({ to, text, quote, mention }) {
+  async send({ chat, text, id, reply, mention }) {
     const content = { text, mentions: mention ? [mention] : undefined }
-    const options = quote ? { quoted: { key: quote.key, message: { conversation: quote.text } } } : {}
-    const result = await socket.sendMessage(to, content, options)
-    sent.set(result.key.id, result.message)
-    tell({ is: 'sent', id: result.key.id, text })
+    const options = { messageId: id ?? generateMessageIDV2(socket.user?.id) }
+    if (reply) {
+      const key = { remoteJid: chat, id: reply.id, fromMe: false, participant: reply.sender }
+      options.quoted = { key, message: { conversation: reply.text } }
+    }
+    const result = await socket.sendMessage(chat, content, options)
+    sent.keep(result.key.id, result.message)
+    tell({ is: 'sent', id: result.key.id })
   },
-  async read({ chat, id, participant }) {
-    await socket.readMessages([{ remoteJid: chat, id, participant, fromMe: false }])
-    tell({ is: 'marked', id })
+  async read({ chat, sender, id }) {
+    await socket.readMessages([{ remoteJid: chat, id, fromMe: false }])
   },
   async logout() {
     await socket.logout()
-  },
-  quit() {
-    process.exit(0)
   },
 }
 
@@ -119,7 +150,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line)
   turn = turn
     .then(() => commands[command.do](command))
-    .catch((error) => tell({ is: 'failed', what: command.do, why: String(error?.stack ?? error) }))
+    .catch((error) => tell({ is: 'failed', what: command.do, id: command.id, why: String(error?.stack ?? error) }))
 }
 await turn
 process.exit(0)
