@@ -2,7 +2,9 @@
 //! links it. Pure values; knows neither stanzas nor storage nor timers, and draws no randomness of its own.
 
 pub mod adv;
+pub mod assertion;
 pub mod code;
+pub(crate) mod json;
 pub mod key_index;
 pub mod passkey;
 pub mod payload;
@@ -10,6 +12,7 @@ pub mod primary;
 pub mod qr;
 
 pub use adv::{AdvError, DeviceIdentity, LinkRefusal, Linked};
+pub use assertion::{Assertion, AssertionError};
 pub use code::{Code, CodeError};
 pub use key_index::KeyIndexList;
 pub use qr::{QrCode, QrError};
@@ -56,6 +59,10 @@ mod tests {
             payload::login_payload(&ProtocolProfile::default(), 1, 2),
             prologue,
             answer,
+            br#"{"id":"AQID","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA","signature":"MEU"}}"#
+                .to_vec()
+                .into(),
+            br#"{"challenge":"AQID","allowCredentials":[{"id":"\u0041","type":"public-key"}]}"#.to_vec().into(),
         ];
         for sample in samples {
             for _ in 0..200 {
@@ -83,11 +90,13 @@ mod tests {
         let _ = KeyIndexList::read_unverified(bytes);
         let _ = KeyIndexList::verify(bytes, account);
         let _ = payload::read(bytes);
+        let _ = assertion::is_request(bytes);
         let _ = passkey.receive(bytes);
         let _ = passkey::AwaitingCompanionNonce::start(bytes, companion.clone(), [0; 32]);
         if let Ok(text) = std::str::from_utf8(bytes) {
             let _ = QrCode::parse(text);
             let _ = Code::parse(text);
+            let _ = Assertion::parse(text);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Shares codecs and keys with the client, never its behaviour. Everything is in memory; ciphertexts are never opened.
 
 mod app_state;
+mod authenticator;
 mod bundle;
 mod calls;
 mod ciphertext;
@@ -24,16 +25,19 @@ mod presence;
 mod puppets;
 mod receipts;
 mod routing;
+mod webauthn;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use authenticator::{Authenticator, AuthenticatorError};
 pub use ciphertext::{CounterReport, ReusedCounter};
 pub use config::{RelayConfig, RelayLimits};
 pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError};
 pub use faults::{Cut, Cutting, Faults, LinkingFault, RequestFault};
 pub use puppets::PuppetKeys;
+pub use webauthn::{AssertionRefusal, Credential, RelyingParty};
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -18,6 +18,7 @@ mod message;
 mod notification;
 mod outgoing;
 mod pairing;
+mod passkey;
 mod prekey;
 mod presence;
 mod read;
@@ -41,6 +42,9 @@ pub use message::{Addressing, Alternates, BotInfo, Edit, IncomingEnc, IncomingMe
 pub use notification::{DeviceChange, DeviceChangeKind, Notification, NotificationKind, OwnDevices, PrivacyToken};
 pub use outgoing::{ContactToken, Meta, OutgoingMessage, PeerMessage, PushPriority, ResentMessage};
 pub use pairing::{PairDevice, PairDeviceSign, PairSuccess, RemoveCompanionDevice};
+pub use passkey::{
+    CompanionNonce, EncryptedPairing, FetchPasskeyOptions, FetchPasskeyReference, PasskeyNotice, PasskeyPrologue,
+};
 pub use prekey::{
     BundleError, Digest, FetchBundles, FetchReason, PreKeyBundle, PreKeyBundles, PreKeyCount, PreKeyDigest,
     PreKeyUpload, PublicPreKey, PublicSignedPreKey, RotateSignedPreKey,

@@ -1,6 +1,6 @@
 //! Notifications: what happened on the server or on other devices.
 
-use super::{KeyIndexList, LinkCodeNotice, NamedDevice, ReturnAddress, StanzaError, read, word as w};
+use super::{KeyIndexList, LinkCodeNotice, NamedDevice, PasskeyNotice, ReturnAddress, StanzaError, read, word as w};
 use crate::binary::NodeRef;
 use crate::types::Jid;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub enum NotificationKind {
     OwnDevices(OwnDevices),
     /// Linking by code goes on.
     LinkCode(LinkCodeNotice),
+    /// A passkey has to allow the link, or has.
+    Passkey(PasskeyNotice),
     /// A device without account must renew the secret in its QR code.
     RenewLinkSecret,
     /// Other devices have changed app state.
@@ -135,6 +137,10 @@ impl NotificationKind {
             node.child(w::DEVICES).map(OwnDevices::parse).transpose()?.map(Self::OwnDevices)
         } else if kind.is(w::LINK_CODE_COMPANION_REG) {
             Some(Self::LinkCode(LinkCodeNotice::parse(node)?))
+        } else if kind.is(w::PASSKEY_PROLOGUE_REQUEST) {
+            Some(Self::Passkey(PasskeyNotice::parse_request(node)))
+        } else if kind.is(w::CRSC_CONTINUATION) {
+            Some(Self::Passkey(PasskeyNotice::parse_continuation(node)))
         } else if kind.is(w::COMPANION_REG_REFRESH) {
             let is_known =
                 |child: NodeRef<'_>| child.is(w::COMPANION_REG_REFRESH) || child.is(w::PAIR_DEVICE_ROTATE_QR);

@@ -4,6 +4,7 @@
 mod linking;
 mod messages;
 mod news;
+mod passkey;
 mod receipts;
 mod requests;
 
