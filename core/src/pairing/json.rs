@@ -14,7 +14,7 @@ pub(crate) struct Object<'j> {
 pub(crate) enum Value<'j> {
     Text(Cow<'j, str>),
     Object(Object<'j>),
-    List(Vec<Value<'j>>),
+    List(Vec<Self>),
     /// A number, `true`, `false` or `null`.
     Other,
 }

@@ -54,7 +54,7 @@ pub struct AwaitingPrimaryIdentity {
 }
 
 /// What both sides mix into the key: the companion's kind and the server's reference.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Context {
     device_type: i32,
     reference: String,
@@ -207,6 +207,12 @@ impl AwaitingCompanionNonce {
         Ok((state, answer.encode_to_vec().into()))
     }
 
+    /// The server's reference that the companion names.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.context.reference
+    }
+
     /// Takes the content of `companion_nonce`. Fails with `Commitment` or `Agreement`.
     pub fn receive(&self, companion_nonce: &[u8]) -> Result<AwaitingConfirmation, PasskeyError> {
         if !constant_time_eq(&commitment(&self.identity, companion_nonce), &self.commitment) {
@@ -224,6 +230,19 @@ impl Context {
     fn key(&self, shared: &Secret<32>) -> Secret<32> {
         let salt = format!("Companion Pairing {} with ref {}", self.device_type, self.reference);
         hkdf_sha256(Some(salt.as_bytes()), shared.expose(), REQUEST_INFO)
+    }
+}
+
+/// A number that must not be known before its time is not shown.
+impl std::fmt::Debug for AwaitingPrimaryIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AwaitingPrimaryIdentity(..)")
+    }
+}
+
+impl std::fmt::Debug for AwaitingCompanionNonce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AwaitingCompanionNonce(..)")
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a relay allows, how it paces itself and which limits it keeps. Plain data; knows nothing of the protocol's state.
 
+use super::webauthn::RelyingParty;
+
 /// The knobs of a [`Relay`](super::Relay). `RelayConfig::default()` behaves like the production server as far as peers can tell.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -31,6 +33,10 @@ pub struct RelayConfig {
     pub restart_delay: u64,
     /// A device whose one-time keys fall below this is told so.
     pub low_prekeys: usize,
+    /// For whom the passkeys of accounts are that need one.
+    pub relying_party: RelyingParty,
+    /// Milliseconds that a linking may take which needs a passkey.
+    pub passkey_timeout: u64,
     /// Media hosts (`host` or `host:port`) named to clients that ask where to upload.
     pub media_hosts: Vec<String>,
     /// Limits on everything that can grow.
@@ -86,6 +92,9 @@ impl Default for RelayConfig {
             restart_delay: 300,
             // Two peers ignore a notice with a count of 5 or more.
             low_prekeys: 5,
+            relying_party: RelyingParty::default(),
+            // What production was seen to give.
+            passkey_timeout: 600_000,
             media_hosts: vec!["127.0.0.1".to_owned()],
             limits: RelayLimits::default(),
         }

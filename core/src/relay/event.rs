@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::pairing::Code;
 use crate::types::Jid;
 
 /// One connection, named by the host. A name may be used again once the link has been closed.
@@ -42,6 +43,18 @@ pub enum RelayEvent {
     CodeRequested {
         /// The digits of the phone number.
         account: String,
+    },
+    /// A companion was asked for an assertion of this account's passkey before it is linked.
+    PasskeyRequested {
+        /// The digits of the phone number.
+        account: String,
+    },
+    /// The phone of this account shows a code, to be compared with the companion's.
+    CodeToCompare {
+        /// The digits of the phone number.
+        account: String,
+        /// What it shows.
+        code: Code,
     },
     /// A companion was linked; it will come back and log in.
     Linked(Jid),

@@ -54,6 +54,20 @@ pub enum LinkingFault {
     WrongSignature,
     /// The stream is closed after linking without the stream error 515.
     Without515,
+    /// The request for a passkey brings options that are no JSON; asked for, they are right.
+    UnreadableOptions,
+    /// The request for a passkey brings no options; asked for, they are there.
+    MissingOptions,
+    /// The assertion is refused, however right it is.
+    RefusedAssertion,
+    /// The phone never answers the prologue.
+    SilentPhone,
+    /// The phone's answer to the prologue does not parse.
+    DamagedContinuation,
+    /// The phone shows the code of another number than the one it sent.
+    WrongNonce,
+    /// The phone finds that the companion's number is not the one it was committed to.
+    BrokenCommitment,
 }
 
 /// What happens to a request.

@@ -23,17 +23,17 @@ use crate::types::{Jid, Now};
 
 /// An open registration stream.
 pub(super) struct Registration {
-    noise_key: [u8; 32],
-    bundle: Bundle,
+    pub(super) noise_key: [u8; 32],
+    pub(super) bundle: Bundle,
     references: Vec<String>,
     pub(super) deadline: u64,
-    pending: Option<Pending>,
+    pub(super) pending: Option<Pending>,
     code: Option<CodeAttempt>,
 }
 
 /// A linking that waits for the companion's answer.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     request: String,
     device: DeviceId,
     voucher: Voucher,
@@ -67,11 +67,12 @@ impl Relay {
         let shown = references.iter().map(|text| Node::new("ref").with_bytes(text.clone().into_bytes()));
         let pair = Node::new("pair-device").with_children(shown);
         let id = self.next_id();
+        let longer = self.undertaking_deadline(&noise_key).unwrap_or(0);
         let registration = Registration {
             noise_key,
             bundle,
             references,
-            deadline: now.mono.saturating_add(self.config.registration_timeout),
+            deadline: now.mono.saturating_add(self.config.registration_timeout).max(longer),
             pending: None,
             code: None,
         };
@@ -96,7 +97,7 @@ impl Relay {
             return Err(ScanError::KeyMismatch);
         }
         let account = self.account_for(account)?;
-        let jid = self.vouch(now, link, account, &invitation.secret)?;
+        let jid = self.vouch_or_ask(now, link, account, &invitation.secret)?;
         self.settle_output();
         Ok(jid)
     }
@@ -155,6 +156,9 @@ impl Relay {
             return;
         }
         let xmlns = stanza.owned("xmlns").unwrap_or_default();
+        if xmlns == "md" && self.take_passkey_step(now, link, stanza, &id) {
+            return;
+        }
         let code = stanza.child("link_code_companion_reg");
         let answer = match (xmlns.as_str(), code) {
             ("w:p" | "urn:xmpp:ping", _) => Ok(Vec::new()),
@@ -200,7 +204,7 @@ impl Relay {
             return self.tell(RelayEvent::LinkingFailed { link, reason: "wrong code".to_owned() });
         };
         let (account, secret) = secret;
-        if let Err(refused) = self.vouch(now, link, account, &secret) {
+        if let Err(refused) = self.vouch_or_ask(now, link, account, &secret) {
             self.tell(RelayEvent::LinkingFailed { link, reason: refused.to_string() });
         }
     }
@@ -222,7 +226,13 @@ impl Relay {
     }
 
     /// The phone vouches for the companion of a stream and the companion is told so.
-    fn vouch(&mut self, now: Now, link: LinkId, account: AccountId, secret: &Secret<32>) -> Result<Jid, ScanError> {
+    pub(super) fn vouch(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        account: AccountId,
+        secret: &Secret<32>,
+    ) -> Result<Jid, ScanError> {
         let reserved: Vec<u16> = self
             .registrations()
             .filter_map(|(_, open)| open.pending.as_ref())
@@ -264,9 +274,11 @@ impl Relay {
             }
         };
         let Some(account) = self.directory.account_mut(device.account) else { return };
+        let noise_key = companion.noise_key;
         account.link(device.number, companion);
         let valid: Vec<u32> = account.companions.values().map(|companion| companion.key_index).collect();
         account.phone.publish(&mut self.rng, now.unix_seconds(), valid.into_iter());
+        self.close_undertaking(&noise_key);
         if let Some(jid) = self.directory.address(device, Namespace::Pn) {
             self.tell(RelayEvent::Linked(jid));
         }
@@ -304,7 +316,7 @@ impl Relay {
     }
 
     /// The account of a number, or a new one.
-    fn account_for(&mut self, number: Option<&str>) -> Result<AccountId, ScanError> {
+    pub(super) fn account_for(&mut self, number: Option<&str>) -> Result<AccountId, ScanError> {
         if let Some(number) = number {
             if !is_number(number) {
                 return Err(ScanError::BadNumber);
@@ -351,17 +363,24 @@ impl Relay {
         true
     }
 
-    fn registrations(&self) -> impl Iterator<Item = (LinkId, &Registration)> {
+    pub(super) fn registrations(&self) -> impl Iterator<Item = (LinkId, &Registration)> {
         self.links.iter().filter_map(|(id, link)| match &link.stage {
             Stage::Registration(open) => Some((*id, &**open)),
             _ => None,
         })
     }
 
-    fn registration(&self, link: LinkId) -> Option<&Registration> {
+    pub(super) fn registration(&self, link: LinkId) -> Option<&Registration> {
         match &self.links.get(&link)?.stage {
             Stage::Registration(open) => Some(open),
             _ => None,
+        }
+    }
+
+    /// Keeps a stream open at least until `deadline`.
+    pub(super) fn keep_registration(&mut self, link: LinkId, deadline: u64) {
+        if let Some(open) = self.registration_mut(link) {
+            open.deadline = open.deadline.max(deadline);
         }
     }
 

@@ -20,6 +20,7 @@ mod linking;
 mod login;
 mod mailbox;
 mod notices;
+mod passkey;
 mod phone;
 mod presence;
 mod puppets;
@@ -37,6 +38,7 @@ pub use config::{RelayConfig, RelayLimits};
 pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError};
 pub use faults::{Cut, Cutting, Faults, LinkingFault, RequestFault};
 pub use puppets::PuppetKeys;
+pub use passkey::PhoneRefusal;
 pub use webauthn::{AssertionRefusal, Credential, RelyingParty};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -51,6 +53,7 @@ use ciphertext::Counters;
 use directory::{DeviceId, Directory, Namespace};
 use door::{Authority, Door};
 use link::Link;
+use passkey::Passkeys;
 
 /// A whole server: accounts, their mailboxes and all connections.
 ///
@@ -62,6 +65,7 @@ pub struct Relay {
     rng: Rng,
     authority: Authority,
     directory: Directory,
+    passkeys: Passkeys,
     links: BTreeMap<LinkId, Link>,
     /// The connection of each device that has one.
     online: BTreeMap<DeviceId, LinkId>,
@@ -87,6 +91,7 @@ impl Relay {
             rng,
             authority,
             directory: Directory::default(),
+            passkeys: Passkeys::default(),
             links: BTreeMap::new(),
             online: BTreeMap::new(),
             out: VecDeque::new(),

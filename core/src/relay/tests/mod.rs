@@ -5,6 +5,7 @@ mod delivery;
 mod linking;
 mod malformed;
 mod messages;
+mod passkey;
 mod requests;
 mod wire;
 
