@@ -233,19 +233,6 @@ impl Context {
     }
 }
 
-/// A number that must not be known before its time is not shown.
-impl std::fmt::Debug for AwaitingPrimaryIdentity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AwaitingPrimaryIdentity(..)")
-    }
-}
-
-impl std::fmt::Debug for AwaitingCompanionNonce {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AwaitingCompanionNonce(..)")
-    }
-}
-
 fn commitment(identity: &[u8], nonce: &[u8]) -> [u8; 32] {
     sha256(&[identity, nonce])
 }

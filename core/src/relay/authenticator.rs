@@ -92,10 +92,3 @@ impl Authenticator {
         ))
     }
 }
-
-/// A passkey is a private key.
-impl std::fmt::Debug for Authenticator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Authenticator(..)")
-    }
-}

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::pairing::Code;
 use crate::types::Jid;
 
 /// One connection, named by the host. A name may be used again once the link has been closed.
@@ -53,8 +52,8 @@ pub enum RelayEvent {
     CodeToCompare {
         /// The digits of the phone number.
         account: String,
-        /// What it shows.
-        code: Code,
+        /// What it shows, as companions show it.
+        code: ShownCode,
     },
     /// A companion was linked; it will come back and log in.
     Linked(Jid),
@@ -121,6 +120,16 @@ pub enum RelayEvent {
         /// What it did, in a few words without addresses.
         what: String,
     },
+}
+
+/// A code on a phone's screen: for the eyes of its user, not for logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShownCode(pub String);
+
+impl std::fmt::Debug for ShownCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShownCode(..)")
+    }
 }
 
 /// One account as [`Relay::accounts`](super::Relay::accounts) shows it.

@@ -35,7 +35,7 @@ mod tests;
 pub use authenticator::{Authenticator, AuthenticatorError};
 pub use ciphertext::{CounterReport, ReusedCounter};
 pub use config::{RelayConfig, RelayLimits};
-pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError};
+pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError, ShownCode};
 pub use faults::{Cut, Cutting, Faults, LinkingFault, RequestFault};
 pub use puppets::PuppetKeys;
 pub use passkey::PhoneRefusal;

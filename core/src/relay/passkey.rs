@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::Relay;
 use super::authenticator::{Authenticator, AuthenticatorError};
 use super::directory::{AccountId, Namespace};
-use super::event::{LinkId, RelayEvent, ScanError};
+use super::event::{LinkId, RelayEvent, ScanError, ShownCode};
 use super::faults::LinkingFault;
 use super::iq::reply_to;
 use super::webauthn::Credential;
@@ -25,7 +25,7 @@ use crate::pairing::passkey::{
 use crate::types::{Jid, Now};
 
 /// Passkeys of accounts, and the linkings that wait for one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Passkeys {
     required: BTreeMap<AccountId, Passkey>,
     /// By the companion's connection key.
@@ -33,7 +33,6 @@ pub(super) struct Passkeys {
 }
 
 /// The passkey of an account, as its owner and as the server have it.
-#[derive(Debug)]
 struct Passkey {
     authenticator: Authenticator,
     credential: Credential,
@@ -328,7 +327,8 @@ impl Relay {
         let Some(open) = self.passkeys.undertakings.get(&key).filter(|open| !open.proven) else { return };
         let Talk::Comparing { state, .. } = &open.talk else { return };
         let Some(account) = self.directory.account(open.account) else { return };
-        let event = RelayEvent::CodeToCompare { account: account.pn.to_string(), code: state.code().clone() };
+        let event =
+            RelayEvent::CodeToCompare { account: account.pn.to_string(), code: ShownCode(state.code().shown()) };
         self.tell(event);
     }
 
@@ -403,10 +403,3 @@ fn refused(code: u16, reason: &str) -> Refused {
 /// Requests that belong here.
 const STEPS: [&str; 5] =
     ["passkey_request_options", "ref", "passkey_prologue", "companion_nonce", "encrypted_pairing_request"];
-
-/// Challenges and keys are nobody's business.
-impl std::fmt::Debug for Undertaking {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Undertaking").field("account", &self.account).finish_non_exhaustive()
-    }
-}

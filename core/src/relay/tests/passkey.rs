@@ -112,7 +112,7 @@ impl Asked {
 
     fn shown(&self) -> Option<String> {
         self.bench.events.iter().rev().find_map(|event| match event {
-            RelayEvent::CodeToCompare { code, .. } => Some(code.shown()),
+            RelayEvent::CodeToCompare { code, .. } => Some(code.0.clone()),
             _ => None,
         })
     }
