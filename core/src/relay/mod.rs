@@ -37,8 +37,8 @@ pub use ciphertext::{CounterReport, ReusedCounter};
 pub use config::{RelayConfig, RelayLimits};
 pub use event::{AccountSummary, DeviceSummary, LinkId, RelayEvent, RelayInput, RelayOutput, ScanError, ShownCode};
 pub use faults::{Cut, Cutting, Faults, LinkingFault, RequestFault};
-pub use puppets::PuppetKeys;
 pub use passkey::PhoneRefusal;
+pub use puppets::PuppetKeys;
 pub use webauthn::{AssertionRefusal, Credential, RelyingParty};
 
 use std::collections::{BTreeMap, VecDeque};
