@@ -32,10 +32,14 @@ enum Parked {
 }
 
 impl Schedule {
-    /// Adds a job at the end of its lane.
+    /// Adds a job at the end of its lane. A send that changes lanes goes before those that were accepted after it, but for
+    /// the one that has begun.
     pub(crate) fn push(&mut self, lane: Lane, job: Job) {
         let queue = self.lanes.entry(lane.clone()).or_default();
-        queue.jobs.push_back(job);
+        let begun = usize::from(queue.parked.is_some());
+        let later = |other: &Job| job.sequence().zip(other.sequence()).is_some_and(|(own, other)| own < other);
+        let at = queue.jobs.iter().skip(begun).position(later).map_or(queue.jobs.len(), |at| at + begun);
+        queue.jobs.insert(at, job);
         if queue.jobs.len() == 1 && queue.parked.is_none() {
             self.ready.push_back(lane);
         }
@@ -220,6 +224,7 @@ impl Schedule {
 mod tests {
     use super::*;
     use crate::api::Space;
+    use crate::state::peer::PeerId;
     use crate::types::{Jid, Server};
 
     fn user(name: &str) -> Jid {
@@ -227,7 +232,7 @@ mod tests {
     }
 
     fn send(sequence: u64, chat: &str) -> Job {
-        Job::send(sequence, user(chat))
+        Job::send(sequence, PeerId(u64::from(chat.as_bytes()[0])))
     }
 
     fn push(schedule: &mut Schedule, job: Job) {

@@ -1,6 +1,6 @@
 //! From nothing to messages: making the account, opening, logging in, telling the server to deliver.
 
-use super::{Effect, Failure, Left, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, devices, prekeys, send};
+use super::{Effect, Failure, Left, Live, Me, Query, Reply, Step, Stop, Txn, TxnExt, devices, learn, prekeys, send};
 use crate::api::{Event, Key, ProtocolProfile};
 use crate::crypto::{KeyPair, PublicKey};
 use crate::pairing::payload::{Registration, login_payload, registration_payload};
@@ -10,6 +10,7 @@ use crate::state::account::{self, Account, ServerKey};
 use crate::state::inbox::{self, InboxCursor};
 use crate::state::life::{self, Life};
 use crate::state::outbox::{self, OutboxCursor};
+use crate::state::peer::AliasSource;
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -108,7 +109,8 @@ pub(crate) fn logged_in(txn: &mut Txn<'_>, live: &Live, success: &Success) -> Re
     {
         linked.lid = Some(lid.clone());
         let (pn, lid) = (linked.pn.clone(), lid.clone());
-        super::peers::set_own(txn, &pn, Some(&lid))?;
+        let claim = learn::claim(txn, AliasSource::OwnLogin, None);
+        learn::own(txn, &pn, Some(&lid), claim)?;
         txn.change(Step::Me(Me { pn, lid: Some(lid) }));
         txn.write(account::ID, &account);
     }

@@ -9,7 +9,9 @@ use crate::signal::{
     OwnPreKeys, PreKey, PreKeyMessage, RetryReason, SenderKeyRecord, Session, SignalMessage, SignedPreKey,
 };
 use crate::stanza::{EncKind, IncomingEnc, IncomingMessage as Message};
+use crate::state::Stored;
 use crate::state::account::{self, Account};
+use crate::state::peer::PeerId;
 use crate::state::prekeys::record_id;
 use crate::state::ratchets::Identity;
 use crate::types::Jid;
@@ -51,8 +53,7 @@ pub(crate) fn learn_sender_key(
     distribution: &[u8],
 ) -> Result<(), Stop> {
     let Ok(distribution) = Distribution::parse(distribution) else { return Ok(()) };
-    let id = sender_key_id(&message.address.from, origin);
-    let mut record = txn.read::<SenderKeyRecord>(id.clone())?.unwrap_or_default();
+    let (id, mut record) = sender_keys(txn, message, origin)?;
     if record.process(&distribution) {
         txn.write(id, &record);
     }
@@ -177,10 +178,7 @@ fn group(txn: &mut Txn<'_>, message: &Message, origin: &Origin, bytes: &[u8]) ->
         Ok(parsed) => parsed,
         Err(error) => return Ok(group_failed(error.into())),
     };
-    let id = sender_key_id(&message.address.from, origin);
-    let Some(mut record) = txn.read::<SenderKeyRecord>(id.clone())? else {
-        return Ok(group_failed(GroupDecryptError::NoSenderKey));
-    };
+    let (id, mut record) = sender_keys(txn, message, origin)?;
     match record.decrypt(&parsed) {
         Ok(plaintext) => {
             txn.write(id, &record);
@@ -190,9 +188,29 @@ fn group(txn: &mut Txn<'_>, message: &Message, origin: &Origin, bytes: &[u8]) ->
     }
 }
 
+/// The keys that the sending device has given out for the group, and the id of their record. What it gave out while it was
+/// known as another peer is brought over here: no index of it is kept, since peers are folded once in years and keys come
+/// every day.
+fn sender_keys(txn: &mut Txn<'_>, message: &Message, origin: &Origin) -> Result<(Vec<u8>, SenderKeyRecord), Stop> {
+    let (group, device) = (&message.address.from, origin.sender.device());
+    let id = sender_key_id(group, origin.sender_peer, device);
+    let folded = peers::read(txn, origin.sender_peer)?.folded;
+    let former: Vec<Vec<u8>> = folded.into_iter().map(|peer| sender_key_id(group, peer, device)).collect();
+    txn.expect(former.iter().chain([&id]).map(|id| SenderKeyRecord::key(id.clone())))?;
+    let mut record = txn.read::<SenderKeyRecord>(id.clone())?.unwrap_or_default();
+    for former in former {
+        if let Some(older) = txn.read::<SenderKeyRecord>(former.clone())? {
+            record.absorb(older);
+            txn.write(id.clone(), &record);
+            txn.delete::<SenderKeyRecord>(former);
+        }
+    }
+    Ok((id, record))
+}
+
 /// A sender key belongs to one device in one group.
-fn sender_key_id(group: &Jid, origin: &Origin) -> Vec<u8> {
-    let mut id = origin.device_id();
+fn sender_key_id(group: &Jid, peer: PeerId, device: u16) -> Vec<u8> {
+    let mut id = peer.device_id(device);
     id.extend_from_slice(group.to_string().as_bytes());
     id
 }

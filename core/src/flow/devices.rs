@@ -1,10 +1,10 @@
 //! Device lists: asking for them, checking what the phone signed, forgetting them when they have changed.
 
-use super::{Failure, Need, Reply, Step, Stop, Txn, peers, query};
+use super::{Failure, Need, Reply, Step, Stop, Txn, learn, peers, query};
 use crate::pairing::KeyIndexList;
 use crate::stanza::{self, DeviceAnswer, DeviceQuery};
 use crate::state::devices::{Device, DeviceList};
-use crate::state::peer::PeerId;
+use crate::state::peer::{AliasSource, PeerId};
 use crate::state::ratchets::Identity;
 use crate::types::Jid;
 
@@ -22,8 +22,13 @@ pub(crate) fn usable(txn: &mut Txn<'_>, peer: PeerId) -> Result<Option<DeviceLis
 pub(crate) fn answered(txn: &mut Txn<'_>, users: &[Jid], reply: &Reply) -> Result<(), Stop> {
     let found = query::parsed::<DeviceQuery>(reply);
     for stated in found.iter().flat_map(|lists| &lists.users) {
+        let claim = learn::claim(txn, AliasSource::Usync, None);
         if let (Some(lid), true) = (&stated.lid, stated.jid.is_pn_family()) {
-            peers::learn(txn, &stated.jid, lid)?;
+            learn::pair(txn, &stated.jid, lid, claim)?;
+        }
+        if let Some(name) = &stated.username {
+            let peer = peers::resolve(txn, &stated.jid)?;
+            learn::name(txn, peer, name, claim)?;
         }
     }
     for user in users {

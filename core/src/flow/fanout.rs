@@ -42,8 +42,8 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
         return Err(Stop::Pause(TROUBLE_MS));
     }
 
-    let to_self = me.is_me(&entry.chat);
-    let peer = if to_self { PeerId::SELF } else { peers::resolve(txn, &entry.chat)? };
+    let peer = peers::of(txn, live, &entry.chat)?;
+    let to_self = peer == PeerId::SELF;
     let (own, Some(theirs)) = lists(txn, me, &entry.chat, peer, settled)? else {
         return Ok(Fanout::Nobody { devices: Vec::new() });
     };

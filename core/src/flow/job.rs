@@ -8,6 +8,7 @@ use crate::api::{ChatState, Config, Key, MessageId, OpId};
 use crate::pairing::Code;
 use crate::stanza::{Incoming, PairSuccess, Success};
 use crate::state::account::ServerKey;
+use crate::state::peer::PeerId;
 use crate::types::Jid;
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
@@ -22,8 +23,10 @@ pub(crate) enum Lane {
     Verbs,
     /// What the server sends, in arrival order.
     Inbound,
-    /// Sends to one chat.
-    Chat(Jid),
+    /// Sends to one peer, under whichever address.
+    Chat(PeerId),
+    /// Messages that one device asked for again.
+    Device(Jid),
 }
 
 /// What was asked for a job, and what became of it. What was answered is not asked again.
@@ -46,7 +49,7 @@ pub(crate) enum Job {
     /// The server's answer to a request, or why there is none.
     Reply(Box<Query>, Reply),
     /// Encrypt and send the outbox entry; what could not be had is noted.
-    Send { sequence: u64, chat: Jid, settled: Settled },
+    Send { sequence: u64, chat: PeerId, settled: Settled },
     /// Send a message again, alone, to a device that asked for it.
     Resend { request: Box<retry::Granted>, settled: Settled },
     /// After a restore: this life of the account takes over.
@@ -92,7 +95,7 @@ impl std::fmt::Debug for Job {
 
 impl Job {
     /// The job that sends an outbox entry.
-    pub(crate) const fn send(sequence: u64, chat: Jid) -> Self {
+    pub(crate) const fn send(sequence: u64, chat: PeerId) -> Self {
         Self::Send { sequence, chat, settled: Settled::new() }
     }
 
@@ -113,8 +116,16 @@ impl Job {
             | Self::Replay(_)
             | Self::Recall(_) => Lane::Verbs,
             Self::Inbound(_) => Lane::Inbound,
-            Self::Send { chat, .. } => Lane::Chat(chat.clone()),
-            Self::Resend { request, .. } => Lane::Chat(request.device.clone()),
+            Self::Send { chat, .. } => Lane::Chat(*chat),
+            Self::Resend { request, .. } => Lane::Device(request.device.clone()),
+        }
+    }
+
+    /// Where it stands among the sends of its lane; others keep the order in which they came.
+    pub(crate) const fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Send { sequence, .. } => Some(*sequence),
+            _ => None,
         }
     }
 
@@ -175,7 +186,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::PairSuccess { id, success } => return linking::confirm(txn, live, id, success),
         Job::Link(job) => return linking::run(txn, live, config, job),
         Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
-        Job::Send { sequence, settled, .. } => return send::send(txn, live, *sequence, settled),
+        Job::Send { sequence, chat, settled } => return send::send(txn, live, *sequence, *chat, settled),
         Job::Resend { request, settled } => return retry::resend(txn, live, request, settled),
         Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
         Job::Recall(sequences) => return send::recall(txn, sequences.clone()),

@@ -2,7 +2,7 @@
 //! which is the same for all. Each way has a file of its own; a way that waits for people keeps its state in one record,
 //! so that a restart or another connection goes on with it.
 
-use super::{Effect, Live, Me, Step, Stop, Txn, TxnExt, pair_code, pair_qr, peers};
+use super::{Effect, Live, Me, Step, Stop, Txn, TxnExt, learn, pair_code, pair_qr};
 use crate::api::{Config, Event, LinkFailure, LinkFailureReason, LinkStep, OpId, OpResult};
 use crate::crypto::Secret;
 use crate::pairing::{LinkRefusal, adv};
@@ -10,7 +10,7 @@ use crate::stanza::{Ack, Notification, NotificationKind, PairDeviceSign, PairSuc
 use crate::state::Miss;
 use crate::state::account::{self, Account, Linked};
 use crate::state::linking::{self, Linking};
-use crate::state::peer::PeerId;
+use crate::state::peer::{AliasSource, PeerId};
 use crate::state::ratchets::Identity;
 use crate::types::Jid;
 use std::collections::VecDeque;
@@ -165,7 +165,8 @@ pub(crate) fn confirm(txn: &mut Txn<'_>, live: &Live, id: &str, success: &PairSu
     });
     txn.write(account::ID, &account);
     forget(txn, live, OpResult::Superseded);
-    peers::set_own(txn, &success.jid, success.lid.as_ref())?;
+    let claim = learn::claim(txn, AliasSource::PairSuccess, None);
+    learn::own(txn, &success.jid, success.lid.as_ref(), claim)?;
     txn.write(PeerId::SELF.device_id(0), &Identity(accepted.account_key));
     txn.change(Step::Me(Me { pn: success.jid.clone(), lid: success.lid.clone() }));
     txn.effect(Effect::LinkDone(live.connection));

@@ -3,14 +3,18 @@
 //! Reads come first; a miss drops the transaction and starts it again. Flows never think about durability: what they
 //! cause is held until what it depends on is on disk.
 
+#[cfg(test)]
+mod addresses_tests;
 mod ask;
 mod bundles;
 pub(crate) mod connect;
 mod decrypt;
 pub(crate) mod devices;
 mod fanout;
+mod fold;
 mod inbox;
 mod job;
+mod learn;
 pub(crate) mod linking;
 mod live;
 mod logout;

@@ -1,9 +1,9 @@
 //! What the server tells about keys and devices; everything is acknowledged once.
 
-use super::{Live, Stop, Txn, TxnExt, devices, peers, prekeys};
+use super::{Live, Stop, Txn, TxnExt, devices, learn, peers, prekeys};
 use crate::signal::{Archive, Session};
 use crate::stanza::{Ack, IncomingCall, Notification, NotificationKind};
-use crate::state::peer::PeerId;
+use crate::state::peer::{AliasSource, PeerId};
 use crate::state::ratchets::Identity;
 use crate::types::Jid;
 
@@ -12,7 +12,17 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, notification: &Notificati
     match &notification.kind {
         NotificationKind::PreKeysLow { count } => prekeys::few_left(txn, live, *count)?,
         NotificationKind::IdentityChanged => identity_changed(txn, &notification.address.from)?,
-        NotificationKind::Devices(_) => devices::changed(txn, &notification.address.from)?,
+        NotificationKind::Devices(change) => {
+            let from = &notification.address.from;
+            if let (Some(lid), true) = (&change.lid, from.is_pn_family()) {
+                let claim = learn::claim(txn, AliasSource::Notification, notification.timestamp);
+                learn::pair(txn, from, lid, claim)?;
+            }
+            devices::changed(txn, from)?;
+        }
+        NotificationKind::NumberChanged(change) => {
+            learn::number_changed(txn, live, change, notification.timestamp)?;
+        }
         NotificationKind::OwnDevices(_) => {
             if let Some(me) = &live.me {
                 devices::changed(txn, &me.pn)?;

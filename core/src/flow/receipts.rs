@@ -1,9 +1,10 @@
 //! Receipts: telling senders what became of their messages, and hearing it from others.
 
 use super::receive::Origin;
-use super::{Live, Stop, Txn, TxnExt, inbox, peers, retry};
+use super::{Live, Stop, Txn, TxnExt, inbox, learn, peers, retry};
 use crate::api::{Event, Limits, MessageId, OpId, OpResult, ReceiptEvent, ReceiptKind};
 use crate::stanza::{Ack, IncomingMessage, IncomingReceipt, Receipt, ReceiptType};
+use crate::state::peer::AliasSource;
 use crate::types::{Jid, Server};
 
 /// Says that this device has a message. The server drops it from its queue then.
@@ -57,6 +58,13 @@ pub(crate) fn mark_read(
 pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, limits: &Limits, receipt: &IncomingReceipt) -> Result<(), Stop> {
     let Some(me) = &live.me else { return Ok(()) };
     let address = &receipt.address;
+    learn::beside_stanza(txn, live, address, &receipt.alternates, receipt.timestamp)?;
+    for reader in &receipt.readers {
+        if let (Some(pn), true) = (&reader.pn, reader.jid.is_lid_family()) {
+            let claim = learn::claim(txn, AliasSource::StanzaAttribute, reader.timestamp.or(receipt.timestamp));
+            learn::pair(txn, pn, &reader.jid, claim)?;
+        }
+    }
     let device = address.participant.as_ref().unwrap_or(&address.from);
     let from_me = me.is_me(device);
     let chat = match &address.recipient {

@@ -2,9 +2,9 @@
 
 use super::ask::Time;
 use super::decrypt::{self, Opened};
-use super::{Live, Me, Stop, Txn, TxnExt, ask, inbox, peers, receipts};
+use super::{Live, Me, Stop, Txn, TxnExt, ask, inbox, learn, peers, receipts};
 use crate::api::{Aliases, Event, MessageEvent, UndecryptableEvent, UndecryptableReason};
-use crate::message::{Scanned, unpad, unwrap_device_sent};
+use crate::message::{LID_MAPPING_SYNC, Scanned, lid_mappings, unpad, unwrap_device_sent};
 use crate::signal::RetryReason;
 use crate::stanza::{Ack, EncKind, IncomingMessage as Message, NackReason as Nack};
 use crate::state::peer::PeerId;
@@ -43,7 +43,7 @@ enum Outcome {
 /// Takes one message stanza.
 pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Result<(), Stop> {
     let Some(me) = &live.me else { return Ok(()) };
-    learn_addresses(txn, me, message)?;
+    learn::beside_stanza(txn, live, &message.address, &message.alternates, Some(message.timestamp))?;
     let origin = origin(txn, live, me, message)?;
     if message.unavailable.is_some() {
         deliver_undecryptable(txn, message, &origin, UndecryptableReason::Unavailable)?;
@@ -119,6 +119,14 @@ fn take(
             return Ok(Outcome::Read);
         }
     }
+    if let Some(protocol) = scanned.protocol.filter(|protocol| protocol.kind == Some(LID_MAPPING_SYNC)) {
+        // Only the own phone's word counts, and only what it did not send to somebody else.
+        if origin.from_me && origin.sender.device() == 0 && scanned.device_sent.is_none() {
+            let Ok(mappings) = lid_mappings(protocol.bytes) else { return Ok(damaged()) };
+            learn::from_phone(txn, &mappings)?;
+        }
+        return Ok(Outcome::Read);
+    }
     if was_read {
         return Ok(Outcome::Read);
     }
@@ -166,46 +174,16 @@ fn deliver(
     Ok(())
 }
 
-/// The attributes of a stanza teach which number and which LID are one person: before decrypting, since the session is
-/// kept under the peer.
-fn learn_addresses(txn: &mut Txn<'_>, me: &Me, message: &Message) -> Result<(), Stop> {
-    let others = &message.alternates;
-    let sender = message.address.participant.as_ref().unwrap_or(&message.address.from);
-    if !me.is_me(sender) {
-        let known = [&others.participant_pn, &others.participant_lid, &others.sender_pn, &others.sender_lid];
-        for other in known.into_iter().flatten() {
-            learn_pair(txn, sender, other)?;
-        }
-    }
-    if let Some(recipient) = message.address.recipient.as_ref().filter(|recipient| !me.is_me(recipient)) {
-        let known =
-            [&others.recipient_pn, &others.recipient_lid, &others.peer_recipient_pn, &others.peer_recipient_lid];
-        for other in known.into_iter().flatten() {
-            learn_pair(txn, recipient, other)?;
-        }
-    }
-    Ok(())
-}
-
-fn learn_pair(txn: &mut Txn<'_>, one: &Jid, other: &Jid) -> Result<(), Stop> {
-    match (one.is_lid_family(), other.is_lid_family()) {
-        (true, false) if other.is_pn_family() => peers::learn(txn, other, one)?,
-        (false, true) if one.is_pn_family() => peers::learn(txn, one, other)?,
-        _ => {}
-    }
-    Ok(())
-}
-
 fn origin(txn: &mut Txn<'_>, live: &Live, me: &Me, message: &Message) -> Result<Origin, Stop> {
     let address = &message.address;
     let sender = address.participant.as_ref().unwrap_or(&address.from).clone();
-    let from_me = me.is_me(&sender);
+    let sender_peer = if me.is_me(&sender) { PeerId::SELF } else { peers::resolve(txn, &sender)? };
+    let from_me = sender_peer == PeerId::SELF;
     let chat = match (&address.participant, &address.recipient) {
         (Some(_), _) => address.from.clone(),
         (None, Some(recipient)) if from_me => recipient.to_user(),
         (None, _) => address.from.to_user(),
     };
-    let sender_peer = if from_me { PeerId::SELF } else { peers::resolve(txn, &sender)? };
     let sender_aliases = peers::known(txn, live, &sender)?;
     let chat_aliases = peers::known(txn, live, &chat)?;
     Ok(Origin { chat, sender, from_me, sender_peer, sender_aliases, chat_aliases })

@@ -1,12 +1,13 @@
 //! Sending: accept durably, address, encrypt, hand to the server, report.
 
 use super::fanout::{self, Fanout};
-use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, inbox, peers};
+use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, devices, inbox, peers};
 use crate::api::{Event, Limits, MessageId, OpId, SendReport};
 use crate::message::Scanned;
 use crate::stanza::IncomingAck;
 use crate::state::Miss;
 use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Sequence, record_id};
+use crate::state::peer::PeerId;
 use crate::state::resends::{self, Resends};
 use crate::types::Jid;
 use bytes::Bytes;
@@ -65,7 +66,8 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
     txn.tell(Event::SendQueued { op: send.op, id: send.id.clone() });
     txn.change(Step::Accepted(sequence, Progress { op: Some(send.op), devices: Vec::new() }));
     if live.ready {
-        txn.change(Step::Enqueue(Job::send(sequence, send.chat.clone())));
+        let peer = peers::of(txn, live, &send.chat)?;
+        txn.change(Step::Enqueue(Job::send(sequence, peer)));
     }
     Ok(())
 }
@@ -121,16 +123,24 @@ pub(crate) fn resume(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     txn.expect(live.outbox.keys().map(|sequence| Entry::key(record_id(*sequence))))?;
     for sequence in live.outbox.keys() {
         if let Some(entry) = txn.read::<Entry>(record_id(*sequence))? {
-            txn.change(Step::Enqueue(Job::send(*sequence, entry.chat)));
+            let peer = peers::of(txn, live, &entry.chat)?;
+            txn.change(Step::Enqueue(Job::send(*sequence, peer)));
         }
     }
     Ok(())
 }
 
-/// Encrypts one send for every device and hands it to the server. `settled` tells what was asked already.
-pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, settled: &Settled) -> Result<(), Stop> {
+/// Encrypts one send for every device and hands it to the server. `lane` is the peer that the chat was when the send was
+/// put in line; `settled` tells what was asked already.
+pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, settled: &Settled) -> Result<(), Stop> {
     let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
     if entry.state != EntryState::Pending || !live.ready {
+        return Ok(());
+    }
+    let peer = peers::of(txn, live, &entry.chat)?;
+    if peer != lane {
+        // Two peers turned out to be one: what waits for both goes out in one order.
+        txn.change(Step::Enqueue(Job::send(sequence, peer)));
         return Ok(());
     }
     let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
@@ -161,6 +171,10 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, settled: &Sett
 pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result<(), Stop> {
     let Some(Sequence(sequence)) = txn.read::<Sequence>(ack.id.as_str().to_owned())? else { return Ok(()) };
     let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
+    if ack.refresh_lid {
+        // The next send asks for the devices, and with them for the LID.
+        devices::changed(txn, &entry.chat)?;
+    }
     if entry.state != EntryState::Pending {
         return Ok(());
     }

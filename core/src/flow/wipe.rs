@@ -37,15 +37,15 @@ pub(crate) fn account(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
 pub(crate) fn peers(txn: &mut Txn<'_>, numbers: Range<u64>) -> Result<(), Stop> {
     txn.expect(numbers.clone().map(|number| Peer::key(PeerId(number).record_id())))?;
     for id in numbers.map(PeerId) {
-        let Peer { pn, lid, devices } = peers::read(txn, id)?;
-        for device in devices {
+        let peer = peers::read(txn, id)?;
+        for alias in peer.alias_ids() {
+            txn.delete::<Alias>(alias);
+        }
+        for device in peer.devices {
             let record = id.device_id(device);
             txn.delete::<Session>(record.clone());
             txn.delete::<Archive>(record.clone());
             txn.delete::<Identity>(record);
-        }
-        for address in [pn, lid].into_iter().flatten() {
-            txn.delete::<Alias>(peers::alias_id(&address));
         }
         txn.delete::<Identity>(id.device_id(0));
         txn.delete::<DeviceList>(id.record_id());

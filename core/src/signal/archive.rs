@@ -41,6 +41,30 @@ impl Archive {
         }
     }
 
+    /// Puts everything of `older` behind what is here: two records that turned out to be of one device. States that are
+    /// here already stay as they are. Beyond the limits the oldest is dropped.
+    pub fn absorb(&mut self, older: Self) {
+        for state in older.states {
+            if self.position(&state.base_key).is_none() && self.states.len() < STATE_LIMIT {
+                self.states.push(state);
+            }
+        }
+        let known = |chain: &SkippedKeys, new: &SkippedKeys| chain.is(&new.base_key, &new.ratchet);
+        let new = older.skipped.into_iter().filter(|new| !self.skipped.iter().any(|chain| known(chain, new)));
+        let mut skipped: Vec<SkippedKeys> = new.collect();
+        skipped.append(&mut self.skipped);
+        self.skipped = skipped;
+        self.drop_oldest();
+    }
+
+    /// Puts a state behind all others: of two sessions with one device, the one that is not sent in.
+    pub fn push_behind(&mut self, mut state: Session) {
+        state.pending = None;
+        if self.position(&state.base_key).is_none() && self.states.len() < STATE_LIMIT {
+            self.states.push(state);
+        }
+    }
+
     /// Whether there is nothing in it, so that no record is needed.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

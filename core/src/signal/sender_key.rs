@@ -168,6 +168,17 @@ impl SenderKeyRecord {
         Ok(plaintext)
     }
 
+    /// Takes over the keys of another record of the same device and group, behind its own. Keys that are here already
+    /// stay as they are; beyond 5 the oldest are dropped.
+    pub fn absorb(&mut self, older: Self) {
+        for state in older.states {
+            if self.states.len() < STATE_LIMIT && !self.has(state.key_id) {
+                self.states.push(state);
+            }
+        }
+        self.drop_oldest();
+    }
+
     /// Whether the device's key of this number is known.
     #[must_use]
     pub fn has(&self, key_id: u32) -> bool {

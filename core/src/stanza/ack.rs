@@ -166,6 +166,8 @@ pub struct IncomingAck {
     pub phash: Option<SmolStr>,
     /// The number of a message in a channel.
     pub server_id: Option<u64>,
+    /// Whether the recipient's LID has changed: it has to be asked for.
+    pub refresh_lid: bool,
     /// The group's addressing, in a refusal because it has changed.
     pub addressing_mode: Option<SmolStr>,
 }
@@ -184,6 +186,7 @@ impl IncomingAck {
             error,
             phash: read::text(node, w::PHASH),
             server_id: node.number(w::SERVER_ID),
+            refresh_lid: node.has(w::REFRESH_LID, w::TRUE),
             addressing_mode: read::text(node, w::ADDRESSING_MODE),
         })
     }

@@ -4,7 +4,7 @@
 
 use super::{Ciphertext, EncKind, ReturnAddress, StanzaError, read, word as w};
 use crate::binary::{NodeRef, Word};
-use crate::types::{Jid, MessageId};
+use crate::types::{Jid, MessageId, Username};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
@@ -136,7 +136,8 @@ impl Addressing {
     }
 }
 
-/// Other addresses of those involved in a message. Each pairs with an address of the other kind and teaches a mapping.
+/// Other addresses and names of those involved in a stanza. Each belongs to one of the addresses that the stanza names
+/// anyway, and teaches that both are one user's.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Alternates {
     /// Of the participant, by phone number.
@@ -155,6 +156,14 @@ pub struct Alternates {
     pub peer_recipient_pn: Option<Jid>,
     /// Of the other party of an own message, by LID.
     pub peer_recipient_lid: Option<Jid>,
+    /// The recipient's newest LID, where the message still went to an older one.
+    pub recipient_latest_lid: Option<Jid>,
+    /// The sender's name, between users.
+    pub username: Option<Username>,
+    /// The participant's name.
+    pub participant_username: Option<Username>,
+    /// The name of the other party of an own message.
+    pub recipient_username: Option<Username>,
 }
 
 impl Alternates {
@@ -168,6 +177,11 @@ impl Alternates {
             recipient_lid: node.jid(w::RECIPIENT_LID),
             peer_recipient_pn: node.jid(w::PEER_RECIPIENT_PN),
             peer_recipient_lid: node.jid(w::PEER_RECIPIENT_LID),
+            recipient_latest_lid: node.jid(w::RECIPIENT_LATEST_LID),
+            username: read::username(node, w::USERNAME),
+            participant_username: read::username(node, w::PARTICIPANT_USERNAME),
+            recipient_username: read::username(node, w::PEER_RECIPIENT_USERNAME)
+                .or_else(|| read::username(node, w::RECIPIENT_USERNAME)),
         }
     }
 }

@@ -39,7 +39,9 @@ pub use iq::{Answer, EmptyResult, IqError, Refusal, Request, Stanza};
 pub use link_code::{CompanionFinish, CompanionHello, LinkCodeNotice};
 pub use login::{Failure, StreamError, StreamErrorCause, Success};
 pub use message::{Addressing, Alternates, BotInfo, Edit, IncomingEnc, IncomingMessage, Unavailable};
-pub use notification::{DeviceChange, DeviceChangeKind, Notification, NotificationKind, OwnDevices, PrivacyToken};
+pub use notification::{
+    DeviceChange, DeviceChangeKind, Notification, NotificationKind, NumberChange, OwnDevices, PrivacyToken,
+};
 pub use outgoing::{ContactToken, Meta, OutgoingMessage, PeerMessage, PushPriority, ResentMessage};
 pub use pairing::{PairDevice, PairDeviceSign, PairSuccess, RemoveCompanionDevice};
 pub use passkey::{

@@ -36,6 +36,8 @@ pub enum NotificationKind {
     Devices(DeviceChange),
     /// The account's own devices, all of them.
     OwnDevices(OwnDevices),
+    /// A user has another phone number, and perhaps another LID.
+    NumberChanged(NumberChange),
     /// Linking by code goes on.
     LinkCode(LinkCodeNotice),
     /// A passkey has to allow the link, or has.
@@ -89,6 +91,19 @@ pub enum DeviceChangeKind {
     Updated,
 }
 
+/// How a user's addresses have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberChange {
+    /// The phone number before, or whatever address stands for it.
+    pub old: Jid,
+    /// The phone number from now on, or whatever address stands for it.
+    pub new: Jid,
+    /// The LID before.
+    pub old_lid: Option<Jid>,
+    /// The LID from now on.
+    pub new_lid: Option<Jid>,
+}
+
 /// The account's own devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnDevices {
@@ -135,6 +150,8 @@ impl NotificationKind {
             DeviceChange::parse(node)?.map(Self::Devices)
         } else if kind.is(w::ACCOUNT_SYNC) {
             node.child(w::DEVICES).map(OwnDevices::parse).transpose()?.map(Self::OwnDevices)
+        } else if kind.is(w::CONTACTS) {
+            node.child(w::MODIFY).and_then(NumberChange::parse).map(Self::NumberChanged)
         } else if kind.is(w::LINK_CODE_COMPANION_REG) {
             Some(Self::LinkCode(LinkCodeNotice::parse(node)?))
         } else if kind.is(w::PASSKEY_PROLOGUE_REQUEST) {
@@ -188,6 +205,17 @@ impl DeviceChange {
             devices: NamedDevice::parse_all(list)?,
             key_index_list: KeyIndexList::parse_in(list),
         }))
+    }
+}
+
+impl NumberChange {
+    fn parse(modify: NodeRef<'_>) -> Option<Self> {
+        Some(Self {
+            old: modify.jid(w::OLD)?,
+            new: modify.jid(w::NEW)?,
+            old_lid: modify.jid(w::OLD_LID),
+            new_lid: modify.jid(w::NEW_LID),
+        })
     }
 }
 

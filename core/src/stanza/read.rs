@@ -2,7 +2,7 @@
 
 use super::StanzaError;
 use crate::binary::{NodeRef, Word};
-use crate::types::Jid;
+use crate::types::{Jid, Username};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
@@ -35,6 +35,11 @@ pub(super) fn need_jid(node: NodeRef<'_>, key: Word) -> Result<Jid, StanzaError>
 pub(super) fn need_number(node: NodeRef<'_>, key: Word) -> Result<u64, StanzaError> {
     let value = node.attr(key).ok_or(StanzaError::missing_attribute(key))?;
     value.number().ok_or(StanzaError::bad_attribute(key))
+}
+
+/// A name; absent if it is not one, since nothing depends on it.
+pub(super) fn username(node: NodeRef<'_>, key: Word) -> Option<Username> {
+    Username::parse(&node.text(key)?)
 }
 
 /// A number of 32 bits; absent if it is not one.

@@ -2,7 +2,7 @@
 
 use super::{IqError, KeyIndexList, ListedDevice, Request, StanzaError, iq, read, word as w};
 use crate::binary::{NodeRef, Writer};
-use crate::types::Jid;
+use crate::types::{Jid, Username};
 use smol_str::SmolStr;
 
 /// Asks for the devices of users.
@@ -74,6 +74,8 @@ pub struct UserDevices {
     pub jid: Jid,
     /// The user's LID, if it was asked for and there is one.
     pub lid: Option<Jid>,
+    /// The user's name, if the server states it.
+    pub username: Option<Username>,
     /// The devices.
     pub devices: DeviceAnswer,
 }
@@ -180,7 +182,9 @@ impl UserDevices {
             },
         };
         let lid = user.child(w::LID).and_then(|lid| lid.jid(w::VAL));
-        Ok(Self { jid: read::need_jid(user, w::JID)?, lid, devices })
+        let username = user.child(w::USERNAME).and_then(|name| name.content_text());
+        let username = username.and_then(|name| Username::parse(&name));
+        Ok(Self { jid: read::need_jid(user, w::JID)?, lid, username, devices })
     }
 }
 

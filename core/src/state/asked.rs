@@ -37,6 +37,18 @@ impl Asked {
         self.0.iter().find(|asked| asked.device == device && asked.id == *id)
     }
 
+    /// Takes the devices whose records were named with `from` in front for those named with `to`; whether there were any.
+    pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
+        let mut renamed = false;
+        for asked in &mut self.0 {
+            if let Some(device) = asked.device.strip_prefix(from) {
+                asked.device = [to, device].concat();
+                renamed = true;
+            }
+        }
+        renamed
+    }
+
     /// Remembers a message, instead of what was remembered of it before.
     pub(crate) fn remember(&mut self, asked: AskedMessage) {
         self.0.retain(|known| known.device != asked.device || known.id != asked.id);

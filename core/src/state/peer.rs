@@ -1,11 +1,12 @@
-//! One identity per peer: phone number and LID are aliases of it.
+//! One identity per peer: phone number, LID and username are aliases of it, each with who said so and when.
 //!
 //! Sessions, sender keys and device lists are kept under the peer's own number, so that learning the second address of
-//! a peer moves nothing: it is one more alias.
+//! a peer moves nothing: it is one more alias. Which statements are believed is decided in `flow`.
 
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{Record, Space};
-use crate::types::Jid;
+use crate::types::{Jid, Server, Username};
+use bytes::Bytes;
 
 const VERSION: u8 = 1;
 
@@ -40,16 +41,152 @@ pub(crate) struct Peer {
     pub(crate) pn: Option<Jid>,
     /// Address by LID, without device.
     pub(crate) lid: Option<Jid>,
+    /// The name the user has chosen.
+    pub(crate) username: Option<Username>,
     /// Devices there may be a session with, ascending: stores are never scanned.
     pub(crate) devices: Vec<u16>,
+    /// Addresses and names that were the peer's before, oldest first, by the ids of their alias records: a message that
+    /// still uses one finds the peer, unless it has become somebody else's.
+    pub(crate) former: Vec<Bytes>,
+    /// Numbers of peers that turned out to be this one, oldest first. What is not moved when that turns out, because no
+    /// index of it is kept (sender keys), is looked for under them.
+    pub(crate) folded: Vec<PeerId>,
 }
 
-/// Where an address leads.
+/// Former addresses that are remembered of a peer; the oldest are forgotten.
+const MOST_FORMER: usize = 16;
+
+/// Folded numbers that are remembered of a peer. Beyond it what was kept under the oldest counts as lost, and the
+/// protocol repairs it: senders are asked again.
+const MOST_FOLDED: usize = 8;
+
+impl Peer {
+    /// Remembers a former address; gives the one that has to be forgotten for it.
+    pub(crate) fn remember_former(&mut self, id: Bytes) -> Option<Bytes> {
+        if self.former.contains(&id) {
+            return None;
+        }
+        self.former.push(id);
+        if self.former.len() > MOST_FORMER { Some(self.former.remove(0)) } else { None }
+    }
+
+    /// Remembers that this peer was also known under the numbers `others`.
+    pub(crate) fn remember_folded(&mut self, others: impl IntoIterator<Item = PeerId>) {
+        for other in others {
+            if !self.folded.contains(&other) {
+                self.folded.push(other);
+            }
+        }
+        let excess = self.folded.len().saturating_sub(MOST_FOLDED);
+        self.folded.drain(..excess);
+    }
+
+    /// The ids of the alias records of all its addresses and names, former ones included.
+    pub(crate) fn alias_ids(&self) -> impl Iterator<Item = Bytes> {
+        let addresses = [&self.pn, &self.lid].into_iter().flatten().map(alias_id);
+        let name = self.username.as_ref().map(username_id);
+        addresses.chain(name).chain(self.former.iter().cloned())
+    }
+}
+
+/// The id of the record that says who `jid` belongs to. Each family of servers names one set of users.
+pub(crate) fn alias_id(jid: &Jid) -> Bytes {
+    Bytes::from(canonical(jid).to_string())
+}
+
+/// The id of the record that says who has chosen `name`. No address begins with an `@`.
+pub(crate) fn username_id(name: &Username) -> Bytes {
+    Bytes::from(format!("@{}", name.folded()))
+}
+
+/// The one form of all addresses of a user in a family of servers.
+pub(crate) fn canonical(jid: &Jid) -> Jid {
+    match jid.server() {
+        Server::Whatsapp | Server::Hosted | Server::LegacyUser => Jid::new(jid.user(), Server::Whatsapp),
+        Server::Lid | Server::HostedLid => Jid::new(jid.user(), Server::Lid),
+        _ => jid.to_user(),
+    }
+}
+
+/// Where an address or a name leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alias {
     pub(crate) peer: PeerId,
-    /// When this was learned, in seconds since 1970.
+    pub(crate) claim: Claim,
+}
+
+/// Who said that an address is a peer's, and as of when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) source: AliasSource,
+    /// In seconds since 1970.
     pub(crate) learned: u64,
+}
+
+impl Claim {
+    /// Whether this counts where it contradicts `standing`: it does not know less, and is not older. What waited at the
+    /// server for weeks does not undo what was learned since.
+    pub(crate) fn supersedes(&self, standing: &Self) -> bool {
+        self.source.authority() >= standing.source.authority() && self.learned >= standing.learned
+    }
+
+    /// Whether this is worth writing down where it only confirms `standing`.
+    pub(crate) fn refreshes(&self, standing: &Self) -> bool {
+        self.supersedes(standing)
+            && (self.source.authority() > standing.source.authority() || self.learned - standing.learned > REFRESHED_S)
+    }
+}
+
+/// A statement that is only made again is written down again when the one before is older than this, in seconds.
+const REFRESHED_S: u64 = 24 * 3600;
+
+/// Where a statement about an address comes from. The numbers are on disk: never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AliasSource {
+    /// Nobody stated anything: a message came from it, or was sent to it.
+    Met = 0,
+    /// The server, beside a message or receipt.
+    StanzaAttribute = 1,
+    /// The server, asked for devices.
+    Usync = 2,
+    /// The server, at the login of this device.
+    OwnLogin = 3,
+    /// The server, when this device was linked.
+    PairSuccess = 4,
+    /// This account's phone, from its own table.
+    PhoneMapping = 5,
+    /// The server, in a notification.
+    Notification = 6,
+}
+
+impl AliasSource {
+    const ALL: [Self; 7] = [
+        Self::Met,
+        Self::StanzaAttribute,
+        Self::Usync,
+        Self::OwnLogin,
+        Self::PairSuccess,
+        Self::PhoneMapping,
+        Self::Notification,
+    ];
+
+    /// The server gives addresses out, so nobody knows better; the phone repeats what it was told at some time.
+    const fn authority(self) -> u8 {
+        match self {
+            Self::Met => 0,
+            Self::PhoneMapping => 1,
+            Self::StanzaAttribute | Self::Usync | Self::OwnLogin | Self::PairSuccess | Self::Notification => 2,
+        }
+    }
+
+    const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// A source that a later version knows counts as none.
+    fn of_number(number: u32) -> Self {
+        Self::ALL.into_iter().find(|source| source.number() == number).unwrap_or(Self::Met)
+    }
 }
 
 /// The number the next new peer gets.
@@ -71,6 +208,12 @@ struct PeerRecord {
     lid: Option<String>,
     #[prost(uint32, repeated, tag = "3")]
     devices: Vec<u32>,
+    #[prost(string, optional, tag = "4")]
+    username: Option<String>,
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    former: Vec<Bytes>,
+    #[prost(uint64, repeated, tag = "6")]
+    folded: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -79,6 +222,8 @@ struct AliasRecord {
     peer: u64,
     #[prost(uint64, tag = "2")]
     learned: u64,
+    #[prost(uint32, tag = "3")]
+    source: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -93,14 +238,29 @@ impl Stored for Peer {
     fn seal(&self) -> Record {
         let devices = self.devices.iter().map(|device| u32::from(*device)).collect();
         let text = |jid: &Option<Jid>| jid.as_ref().map(ToString::to_string);
-        seal(VERSION, &PeerRecord { pn: text(&self.pn), lid: text(&self.lid), devices })
+        let record = PeerRecord {
+            pn: text(&self.pn),
+            lid: text(&self.lid),
+            devices,
+            username: self.username.as_ref().map(ToString::to_string),
+            former: self.former.clone(),
+            folded: self.folded.iter().map(|peer| peer.0).collect(),
+        };
+        seal(VERSION, &record)
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
         let found: PeerRecord = open(VERSION, record)?;
         let jid = |text: Option<String>| text.as_deref().map(Jid::parse).transpose().map_err(|_| BadRecord);
         let devices = found.devices.into_iter().map(u16::try_from).collect::<Result<_, _>>().map_err(|_| BadRecord)?;
-        Ok(Self { pn: jid(found.pn)?, lid: jid(found.lid)?, devices })
+        Ok(Self {
+            pn: jid(found.pn)?,
+            lid: jid(found.lid)?,
+            username: found.username.as_deref().and_then(Username::parse),
+            devices,
+            former: found.former,
+            folded: found.folded.into_iter().map(PeerId).collect(),
+        })
     }
 }
 
@@ -108,12 +268,14 @@ impl Stored for Alias {
     const SPACE: Space = Space::LidMap;
 
     fn seal(&self) -> Record {
-        seal(VERSION, &AliasRecord { peer: self.peer.0, learned: self.learned })
+        let Claim { source, learned } = self.claim;
+        seal(VERSION, &AliasRecord { peer: self.peer.0, learned, source: source.number() })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
         let found: AliasRecord = open(VERSION, record)?;
-        Ok(Self { peer: PeerId(found.peer), learned: found.learned })
+        let claim = Claim { source: AliasSource::of_number(found.source), learned: found.learned };
+        Ok(Self { peer: PeerId(found.peer), claim })
     }
 }
 

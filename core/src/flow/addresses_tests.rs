@@ -1,0 +1,232 @@
+//! What is believed of addresses, without a client around it.
+
+use super::learn::{name, number_changed, own, pair};
+use super::peers::{aliases, find, note_device, read, resolve};
+use super::{Effect, Live, Step, Txn};
+use crate::api::{Aliases, Record};
+use crate::crypto::{KeyPair, Rng};
+use crate::stanza::NumberChange;
+use crate::state::peer::{Alias, AliasSource, Claim, PeerId, alias_id, username_id};
+use crate::state::ratchets::Identity;
+use crate::state::{Cache, DURABLE, Miss, Staged};
+use crate::types::{Jid, Now, Seed, Server, Username};
+
+const NOW: Now = Now { mono: 0, unix: 1_790_000_000_000 };
+
+/// A store that has everything at hand, as a client's cache is after its loads.
+#[derive(Default)]
+struct Memory(Cache);
+
+impl Memory {
+    fn run<T>(&mut self, mut act: impl FnMut(&mut Txn<'_>) -> Result<T, Miss>) -> T {
+        loop {
+            let mut rng = Rng::new(&Seed::new([0; 32]));
+            let mut txn = Txn::new(NOW, &mut rng, &mut self.0);
+            match act(&mut txn) {
+                Ok(value) => {
+                    let Staged { writes, .. }: Staged<Effect, Step> = txn.finish();
+                    for (key, record) in writes {
+                        self.0.put(key, record, DURABLE);
+                    }
+                    return value;
+                }
+                Err(Miss) => {
+                    for key in txn.into_missing() {
+                        self.0.fill(key, None::<Record>);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pn(user: &str) -> Jid {
+    Jid::new(user, Server::Whatsapp)
+}
+
+fn lid(user: &str) -> Jid {
+    Jid::new(user, Server::Lid)
+}
+
+/// What the server stated at a time.
+fn server(learned: u64) -> Claim {
+    Claim { source: AliasSource::StanzaAttribute, learned }
+}
+
+fn called(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+fn identity() -> Identity {
+    Identity(KeyPair::generate(&mut Rng::new(&Seed::new([9; 32]))).public)
+}
+
+#[test]
+fn learning_the_lid_of_a_known_number_moves_nothing() {
+    let mut memory = Memory::default();
+    let before = memory.run(|txn| resolve(txn, &pn("1")));
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(before));
+    let aliases = memory.run(|txn| aliases(txn, before));
+    assert_eq!(aliases, Aliases { pn: Some(pn("1")), lid: Some(lid("9")), username: None });
+}
+
+#[test]
+fn two_known_addresses_are_folded_into_the_one_with_the_lid() {
+    let mut memory = Memory::default();
+    let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+    assert_ne!(old, new);
+    memory.run(|txn| {
+        txn.write(old.device_id(3), &identity());
+        note_device(txn, old, 3)?;
+        note_device(txn, new, 0)
+    });
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    assert_eq!(memory.run(|txn| find(txn, &pn("1"))), Some(new));
+    assert_eq!(memory.run(|txn| read(txn, new)).devices, [0, 3]);
+    assert_eq!(memory.run(|txn| txn.read::<Identity>(new.device_id(3))), Some(identity()));
+    assert_eq!(memory.run(|txn| txn.read::<Identity>(old.device_id(3))), None);
+}
+
+#[test]
+fn a_session_that_exists_under_the_lid_is_not_overwritten() {
+    let mut memory = Memory::default();
+    let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+    let newer = Identity(KeyPair::generate(&mut Rng::new(&Seed::new([8; 32]))).public);
+    memory.run(|txn| {
+        txn.write(old.device_id(0), &identity());
+        txn.write(new.device_id(0), &newer);
+        note_device(txn, old, 0)?;
+        note_device(txn, new, 0)
+    });
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    assert_eq!(memory.run(|txn| txn.read::<Identity>(new.device_id(0))), Some(newer));
+}
+
+#[test]
+fn a_number_that_changes_hands_gives_its_new_owner_nothing() {
+    let mut memory = Memory::default();
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    let first = memory.run(|txn| find(txn, &lid("9"))).unwrap();
+    memory.run(|txn| note_device(txn, first, 4));
+    memory.run(|txn| pair(txn, &pn("1"), &lid("8"), server(1_000)));
+    let second = memory.run(|txn| find(txn, &pn("1"))).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(memory.run(|txn| read(txn, second)).devices, [0_u16; 0]);
+    assert_eq!(memory.run(|txn| read(txn, first)).pn, None);
+    assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(first));
+}
+
+#[test]
+fn nobody_can_claim_to_be_this_account() {
+    let mut memory = Memory::default();
+    memory.run(|txn| own(txn, &pn("1"), Some(&lid("9")), server(1_000)));
+    memory.run(|txn| pair(txn, &pn("1"), &lid("7"), server(1_000)));
+    memory.run(|txn| pair(txn, &pn("2"), &lid("9"), server(1_000)));
+    assert_eq!(memory.run(|txn| find(txn, &pn("1"))), Some(PeerId::SELF));
+    assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(PeerId::SELF));
+    assert_eq!(memory.run(|txn| find(txn, &lid("7"))), None);
+    assert_eq!(memory.run(|txn| find(txn, &pn("2"))), None);
+}
+
+#[test]
+fn hosted_and_ordinary_servers_name_the_same_users() {
+    let mut memory = Memory::default();
+    let peer = memory.run(|txn| resolve(txn, &pn("1")));
+    assert_eq!(memory.run(|txn| find(txn, &Jid::new("1", Server::Hosted).with_device(99))), Some(peer));
+}
+
+#[test]
+fn an_older_statement_does_not_undo_a_newer_one_but_the_address_still_leads_to_the_peer() {
+    let mut memory = Memory::default();
+    memory.run(|txn| pair(txn, &pn("2"), &lid("9"), server(2_000)));
+    let peer = memory.run(|txn| find(txn, &lid("9"))).unwrap();
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    assert_eq!(memory.run(|txn| read(txn, peer)).pn, Some(pn("2")));
+    assert_eq!(memory.run(|txn| find(txn, &pn("1"))), Some(peer));
+    memory.run(|txn| pair(txn, &pn("2"), &lid("8"), server(1_500)));
+    assert_eq!(memory.run(|txn| find(txn, &pn("2"))), Some(peer), "a number is not taken away by what is older");
+}
+
+#[test]
+fn the_phone_does_not_know_better_than_the_server() {
+    let mut memory = Memory::default();
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    let phone = Claim { source: AliasSource::PhoneMapping, learned: 2_000 };
+    memory.run(|txn| pair(txn, &pn("1"), &lid("8"), phone));
+    let peer = memory.run(|txn| find(txn, &pn("1"))).unwrap();
+    assert_eq!(memory.run(|txn| read(txn, peer)).lid, Some(lid("9")));
+}
+
+#[test]
+fn a_changed_number_leaves_the_old_one_as_a_former_address() {
+    let mut memory = Memory::default();
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    let peer = memory.run(|txn| find(txn, &lid("9"))).unwrap();
+    memory.run(|txn| note_device(txn, peer, 3));
+    let change = NumberChange { old: pn("1"), new: pn("2"), old_lid: Some(lid("9")), new_lid: Some(lid("7")) };
+    memory.run(|txn| number_changed(txn, &Live::default(), &change, None).map_err(|_| Miss));
+    for address in [pn("1"), pn("2"), lid("9"), lid("7")] {
+        assert_eq!(memory.run(|txn| find(txn, &address)), Some(peer), "{address}");
+    }
+    let after = memory.run(|txn| read(txn, peer));
+    assert_eq!((after.pn, after.lid, after.devices), (Some(pn("2")), Some(lid("7")), vec![3]));
+    assert_eq!(after.former, [alias_id(&lid("9")), alias_id(&pn("1"))]);
+}
+
+#[test]
+fn former_addresses_are_forgotten_beyond_a_limit_and_with_them_their_records() {
+    let mut memory = Memory::default();
+    for number in 0..40 {
+        memory.run(|txn| pair(txn, &pn(&format!("1{number}")), &lid("9"), server(1_000 + number)));
+    }
+    let peer = memory.run(|txn| find(txn, &lid("9"))).unwrap();
+    assert_eq!(memory.run(|txn| read(txn, peer)).former.len(), 16);
+    assert_eq!(memory.run(|txn| find(txn, &pn("10"))), None);
+    assert_eq!(memory.run(|txn| find(txn, &pn("138"))), Some(peer));
+}
+
+#[test]
+fn a_name_belongs_to_one_peer_and_changes_hands() {
+    let mut memory = Memory::default();
+    let (one, other) = (memory.run(|txn| resolve(txn, &lid("1"))), memory.run(|txn| resolve(txn, &lid("2"))));
+    memory.run(|txn| name(txn, one, &called("Ann"), server(1_000)));
+    assert_eq!(memory.run(|txn| aliases(txn, one)).username, Some(called("Ann")));
+    memory.run(|txn| name(txn, other, &called("ann"), server(900)));
+    assert_eq!(memory.run(|txn| aliases(txn, other)).username, None, "older than what is known");
+    memory.run(|txn| name(txn, other, &called("ann"), server(2_000)));
+    assert_eq!(memory.run(|txn| aliases(txn, one)).username, None);
+    assert_eq!(memory.run(|txn| aliases(txn, other)).username, Some(called("ann")));
+    memory.run(|txn| name(txn, other, &called("bea"), server(3_000)));
+    assert_eq!(memory.run(|txn| read(txn, other)).former, [username_id(&called("ann"))]);
+    memory.run(|txn| name(txn, other, &called("ann"), server(2_500)));
+    assert_eq!(memory.run(|txn| aliases(txn, other)).username, Some(called("bea")));
+}
+
+#[test]
+fn a_stranger_under_an_own_address_was_another_own_device() {
+    let mut memory = Memory::default();
+    memory.run(|txn| own(txn, &pn("1"), None, server(1_000)));
+    let stranger = memory.run(|txn| resolve(txn, &lid("9")));
+    memory.run(|txn| {
+        txn.write(stranger.device_id(2), &identity());
+        note_device(txn, stranger, 2)
+    });
+    memory.run(|txn| own(txn, &pn("1"), Some(&lid("9")), server(2_000)));
+    assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(PeerId::SELF));
+    assert_eq!(memory.run(|txn| txn.read::<Identity>(PeerId::SELF.device_id(2))), Some(identity()));
+    assert_eq!(memory.run(|txn| read(txn, PeerId::SELF)).devices, [2]);
+}
+
+#[test]
+fn an_address_says_who_stated_it_and_as_of_when() {
+    let mut memory = Memory::default();
+    memory.run(|txn| resolve(txn, &pn("1")));
+    let alias = memory.run(|txn| txn.read::<Alias>(alias_id(&pn("1")))).unwrap();
+    assert_eq!(alias.claim, Claim { source: AliasSource::Met, learned: NOW.unix_seconds() });
+    let usync = Claim { source: AliasSource::Usync, learned: NOW.unix_seconds() };
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), usync));
+    for address in [pn("1"), lid("9")] {
+        assert_eq!(memory.run(|txn| txn.read::<Alias>(alias_id(&address))).unwrap().claim, usync);
+    }
+}

@@ -1,0 +1,128 @@
+//! Two peers that turn out to be one: everything kept of the first goes to the second, in one commit.
+//!
+//! Nothing that was received under either is lost: of two sessions with a device the second peer's stays the one that is
+//! sent in, the other goes to its archive, where what is still under way finds it.
+
+use super::{Txn, peers};
+use crate::api::Key;
+use crate::signal::{Archive, Session};
+use crate::state::asked::{self, Asked};
+use crate::state::devices::DeviceList;
+use crate::state::peer::{Alias, Peer, PeerId, alias_id, username_id};
+use crate::state::ratchets::Identity;
+use crate::state::{Miss, Stored};
+use bytes::Bytes;
+
+/// Folds `from` into `to`. Addresses that `to` lacks become its own; others become former ones of it. Sends that wait
+/// find `to` by themselves, by their chat's address.
+pub(crate) fn fold(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Miss> {
+    if from == to || from == PeerId::SELF {
+        return Ok(());
+    }
+    txn.expect([from, to].map(|peer| Peer::key(peer.record_id())))?;
+    let (old, mut new) = (peers::read(txn, from)?, peers::read(txn, to)?);
+    // The phone's key may be known without a session.
+    let devices: Vec<u16> = old.devices.iter().copied().filter(|device| *device != 0).chain([0]).collect();
+    let records = devices.iter().flat_map(|device| [from.device_id(*device), to.device_id(*device)]);
+    txn.expect(records.flat_map(device_keys).chain(old.alias_ids().map(Alias::key)))?;
+
+    for device in devices {
+        fold_device(txn, from.device_id(device), to.device_id(device))?;
+    }
+    // Every kind of record that is kept once for each peer has a line here.
+    move_unless_better::<DeviceList>(txn, from, to, |theirs, ours| {
+        (ours.signed_at, ours.fetched) >= (theirs.signed_at, theirs.fetched)
+    })?;
+    rename_asked(txn, from, to)?;
+
+    take_addresses(txn, from, to, &old, &mut new)?;
+    new.devices.extend(old.devices);
+    new.devices.sort_unstable();
+    new.devices.dedup();
+    new.remember_folded(old.folded.into_iter().chain([from]));
+    txn.write(to.record_id(), &new);
+    txn.delete::<Peer>(from.record_id());
+    Ok(())
+}
+
+fn fold_device(txn: &mut Txn<'_>, from: Vec<u8>, to: Vec<u8>) -> Result<(), Miss> {
+    let (session, archived) = (txn.read::<Session>(from.clone())?, txn.read::<Archive>(from.clone())?);
+    let has_own = txn.read::<Session>(to.clone())?.is_some();
+    let mut archive = txn.read::<Archive>(to.clone())?.unwrap_or_default();
+    let had = (archive.len(), archive.skipped_keys());
+    match session {
+        Some(session) if has_own => archive.push_behind(session),
+        Some(session) => txn.write(to.clone(), &session),
+        None => {}
+    }
+    if let Some(archived) = archived {
+        archive.absorb(archived);
+    }
+    if had != (archive.len(), archive.skipped_keys()) {
+        txn.write(to.clone(), &archive);
+    }
+    if let (Some(identity), None) = (txn.read::<Identity>(from.clone())?, txn.read::<Identity>(to.clone())?) {
+        txn.write(to, &identity);
+    }
+    txn.delete::<Session>(from.clone());
+    txn.delete::<Archive>(from.clone());
+    txn.delete::<Identity>(from);
+    Ok(())
+}
+
+/// Moves a record that is kept once for each peer, unless `keeps` says that the one there is better.
+fn move_unless_better<T: Stored>(
+    txn: &mut Txn<'_>,
+    from: PeerId,
+    to: PeerId,
+    keeps: impl Fn(&T, &T) -> bool,
+) -> Result<(), Miss> {
+    let Some(moving) = txn.read::<T>(from.record_id())? else { return Ok(()) };
+    let there = txn.read::<T>(to.record_id())?;
+    if !there.is_some_and(|there| keeps(&moving, &there)) {
+        txn.write(to.record_id(), &moving);
+    }
+    txn.delete::<T>(from.record_id());
+    Ok(())
+}
+
+/// A copy of a message may come from the address that the message did not come from.
+fn rename_asked(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Miss> {
+    if let Some(mut asked) = txn.read::<Asked>(asked::ID)?
+        && asked.rename(&from.record_id(), &to.record_id())
+    {
+        txn.write(asked::ID, &asked);
+    }
+    Ok(())
+}
+
+fn take_addresses(txn: &mut Txn<'_>, from: PeerId, to: PeerId, old: &Peer, new: &mut Peer) -> Result<(), Miss> {
+    for id in old.alias_ids() {
+        // A former address may be somebody else's by now.
+        if let Some(alias) = txn.read::<Alias>(id.clone())?.filter(|alias| alias.peer == from) {
+            txn.write(id, &Alias { peer: to, ..alias });
+        }
+    }
+    let mut former: Vec<Bytes> = old.former.clone();
+    for (mine, theirs) in [(&mut new.pn, &old.pn), (&mut new.lid, &old.lid)] {
+        match theirs {
+            Some(address) if mine.is_none() => *mine = Some(address.clone()),
+            Some(address) if mine.as_ref() != Some(address) => former.push(alias_id(address)),
+            _ => {}
+        }
+    }
+    match &old.username {
+        Some(name) if new.username.is_none() => new.username = Some(name.clone()),
+        Some(name) => former.push(username_id(name)),
+        None => {}
+    }
+    for id in former {
+        peers::remember_former(txn, to, new, id)?;
+    }
+    Ok(())
+}
+
+fn device_keys(id: Vec<u8>) -> [Key; 3] {
+    let id = Bytes::from(id);
+    [Session::key(id.clone()), Archive::key(id.clone()), Identity::key(id)]
+}
