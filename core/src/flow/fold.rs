@@ -10,6 +10,7 @@ use crate::state::asked::{self, Asked};
 use crate::state::devices::DeviceList;
 use crate::state::peer::{Alias, Peer, PeerId, alias_id, username_id};
 use crate::state::ratchets::Identity;
+use crate::state::resends::{Allowance, allowance_id};
 use crate::state::{Miss, Stored};
 use bytes::Bytes;
 
@@ -30,9 +31,10 @@ pub(crate) fn fold(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Mi
         fold_device(txn, from.device_id(device), to.device_id(device))?;
     }
     // Every kind of record that is kept once for each peer has a line here.
-    move_unless_better::<DeviceList>(txn, from, to, |theirs, ours| {
-        (ours.signed_at, ours.fetched) >= (theirs.signed_at, theirs.fetched)
+    move_unless_better::<DeviceList>(txn, [from, to].map(PeerId::record_id), |moving, there| {
+        (there.signed_at, there.fetched) >= (moving.signed_at, moving.fetched)
     })?;
+    move_unless_better::<Allowance>(txn, [from, to].map(allowance_id), |_, _| true)?;
     rename_asked(txn, from, to)?;
 
     take_addresses(txn, from, to, &old, &mut new)?;
@@ -70,19 +72,18 @@ fn fold_device(txn: &mut Txn<'_>, from: Vec<u8>, to: Vec<u8>) -> Result<(), Miss
     Ok(())
 }
 
-/// Moves a record that is kept once for each peer, unless `keeps` says that the one there is better.
+/// Moves a record that is kept once for each peer, unless `is_better` says that of the one there.
 fn move_unless_better<T: Stored>(
     txn: &mut Txn<'_>,
-    from: PeerId,
-    to: PeerId,
-    keeps: impl Fn(&T, &T) -> bool,
+    [from, to]: [Vec<u8>; 2],
+    is_better: impl Fn(&T, &T) -> bool,
 ) -> Result<(), Miss> {
-    let Some(moving) = txn.read::<T>(from.record_id())? else { return Ok(()) };
-    let there = txn.read::<T>(to.record_id())?;
-    if !there.is_some_and(|there| keeps(&moving, &there)) {
-        txn.write(to.record_id(), &moving);
+    let Some(moving) = txn.read::<T>(from.clone())? else { return Ok(()) };
+    let there = txn.read::<T>(to.clone())?;
+    if !there.is_some_and(|there| is_better(&moving, &there)) {
+        txn.write(to, &moving);
     }
-    txn.delete::<T>(from.record_id());
+    txn.delete::<T>(from);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Presence, typing, and the name this account gives itself.
 
 use super::{Live, Step, Stop, Txn, TxnExt, peers};
-use crate::api::{ChatState, Event, OpId, OpResult, Presence};
+use crate::api::{ChatState, ChatStateEvent, Event, OpId, OpResult, Presence, PresenceEvent};
 use crate::stanza::{
     self, IncomingChatState, IncomingPresence, LastSeen, PresenceSubscription, Typing, UnifiedSession,
 };
@@ -74,7 +74,7 @@ pub(crate) fn changed(txn: &mut Txn<'_>, live: &Live, update: &IncomingPresence)
     };
     let user = update.from.to_user();
     let user_aliases = peers::known(txn, live, &user)?;
-    txn.tell(Event::PresenceChanged { user, user_aliases, presence });
+    txn.tell(Event::PresenceChanged(Box::new(PresenceEvent { user, user_aliases, presence })));
     Ok(())
 }
 
@@ -88,7 +88,8 @@ pub(crate) fn chat_state_changed(txn: &mut Txn<'_>, live: &Live, update: &Incomi
     };
     let chat = update.from.to_user();
     let (chat_aliases, user_aliases) = (peers::known(txn, live, &chat)?, peers::known(txn, live, &user)?);
-    txn.tell(Event::ChatStateChanged { chat, chat_aliases, user, user_aliases, state });
+    let event = ChatStateEvent { chat, chat_aliases, user, user_aliases, state };
+    txn.tell(Event::ChatStateChanged(Box::new(event)));
     Ok(())
 }
 

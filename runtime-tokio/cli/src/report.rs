@@ -26,10 +26,8 @@ fn aliases(event: &Event) -> Vec<(&'static str, &Aliases)> {
         Event::MessageReceived(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
         Event::MessageUndecryptable(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
         Event::ReceiptReceived(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
-        Event::PresenceChanged { user_aliases, .. } => vec![("user", user_aliases)],
-        Event::ChatStateChanged { chat_aliases, user_aliases, .. } => {
-            vec![("chat", chat_aliases), ("user", user_aliases)]
-        }
+        Event::PresenceChanged(event) => vec![("user", &event.user_aliases)],
+        Event::ChatStateChanged(event) => vec![("chat", &event.chat_aliases), ("user", &event.user_aliases)],
         _ => Vec::new(),
     }
 }
@@ -124,19 +122,20 @@ fn body(event: &Event) -> Value {
             };
             json!({ "type": "operation_finished", "op": op.0, "result": word, "code": code })
         }
-        Event::PresenceChanged { user, presence, .. } => {
-            let (available, last_seen) = match presence {
+        Event::PresenceChanged(event) => {
+            let (available, last_seen) = match event.presence {
                 Presence::Available => (true, None),
-                Presence::Unavailable { last_seen } => (false, *last_seen),
+                Presence::Unavailable { last_seen } => (false, last_seen),
                 _ => (false, None),
             };
-            json!({ "type": "presence", "user": user.to_string(), "available": available, "last_seen": last_seen })
+            let user = event.user.to_string();
+            json!({ "type": "presence", "user": user, "available": available, "last_seen": last_seen })
         }
-        Event::ChatStateChanged { chat, user, state, .. } => json!({
+        Event::ChatStateChanged(event) => json!({
             "type": "chat_state",
-            "chat": chat.to_string(),
-            "user": user.to_string(),
-            "state": state_word(*state),
+            "chat": event.chat.to_string(),
+            "user": event.user.to_string(),
+            "state": state_word(event.state),
         }),
         Event::RecordQuarantined { space } => {
             json!({ "type": "record_quarantined", "space": format!("{space:?}") })
@@ -176,13 +175,13 @@ pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
             Some(code) => style.bad(format!("{} not sent: code {code}", report.id)).to_string(),
             None => format!("{} sent to {} devices", report.id, report.devices.len()),
         },
-        Event::PresenceChanged { user, user_aliases, presence } => {
-            let went = if *presence == Presence::Available { "is online" } else { "went offline" };
-            format!("{} {went}", known_as(user, user_aliases))
+        Event::PresenceChanged(event) => {
+            let went = if event.presence == Presence::Available { "is online" } else { "went offline" };
+            format!("{} {went}", known_as(&event.user, &event.user_aliases))
         }
-        Event::ChatStateChanged { chat, chat_aliases, user, user_aliases, state } => {
-            let (chat, user) = (known_as(chat, chat_aliases), known_as(user, user_aliases));
-            format!("{chat} {user} is {}", state_word(*state))
+        Event::ChatStateChanged(event) => {
+            let chat = known_as(&event.chat, &event.chat_aliases);
+            format!("{chat} {} is {}", known_as(&event.user, &event.user_aliases), state_word(event.state))
         }
         other => body(other).to_string(),
     })

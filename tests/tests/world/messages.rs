@@ -204,12 +204,12 @@ fn presence_and_typing_are_passed_on_to_those_who_asked() {
     world.host(bob).client.set_presence(now, false).unwrap();
     world.settle();
     let typing = world.event(ann, |event| match event {
-        Event::ChatStateChanged { state, .. } => Some(*state),
+        Event::ChatStateChanged(event) => Some(event.state),
         _ => None,
     });
     assert_eq!(typing, Some(ChatState::Composing));
     let gone = world.event(ann, |event| match event {
-        Event::PresenceChanged { presence: presence @ Presence::Unavailable { .. }, .. } => Some(*presence),
+        Event::PresenceChanged(event) if event.presence != Presence::Available => Some(event.presence),
         _ => None,
     });
     assert!(gone.is_some());

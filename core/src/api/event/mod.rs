@@ -10,7 +10,7 @@ mod send;
 pub use connection::{Disconnect, FaultReason, Recommendation};
 pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
-pub use presence::{ChatState, Presence};
+pub use presence::{ChatState, ChatStateEvent, Presence, PresenceEvent};
 pub use retry::{UnanswerableReason, UnansweredRetry};
 pub use send::{DeviceOutcome, OpResult, SendReport};
 
@@ -108,27 +108,9 @@ pub enum Event {
         result: OpResult,
     },
     /// Somebody came online, or went.
-    PresenceChanged {
-        /// Whose presence.
-        user: Jid,
-        /// All known addresses of that user.
-        user_aliases: Aliases,
-        /// What it is now.
-        presence: Presence,
-    },
+    PresenceChanged(Box<PresenceEvent>),
     /// Somebody started or stopped typing or recording.
-    ChatStateChanged {
-        /// Where.
-        chat: Jid,
-        /// All known addresses of the chat's user; empty for a group.
-        chat_aliases: Aliases,
-        /// Who.
-        user: Jid,
-        /// All known addresses of that user.
-        user_aliases: Aliases,
-        /// What they do now.
-        state: ChatState,
-    },
+    ChatStateChanged(Box<ChatStateEvent>),
     /// A stored record did not decode. It was set aside, reads as absent, and is repaired by the protocol's own means.
     RecordQuarantined {
         /// The kind of record.
@@ -172,13 +154,8 @@ impl std::fmt::Debug for Event {
             Self::OperationFinished { op, result } => {
                 f.debug_struct("OperationFinished").field("op", op).field("result", result).finish()
             }
-            Self::PresenceChanged { user, presence, .. } => {
-                f.debug_struct("PresenceChanged").field("user", user).field("presence", presence).finish()
-            }
-            Self::ChatStateChanged { chat, user, state, .. } => {
-                let mut shown = f.debug_struct("ChatStateChanged");
-                shown.field("chat", chat).field("user", user).field("state", state).finish()
-            }
+            Self::PresenceChanged(event) => f.debug_tuple("PresenceChanged").field(event).finish(),
+            Self::ChatStateChanged(event) => f.debug_tuple("ChatStateChanged").field(event).finish(),
             Self::RecordQuarantined { space } => f.debug_struct("RecordQuarantined").field("space", space).finish(),
             Self::StanzaRefused { reason } => f.debug_struct("StanzaRefused").field("reason", reason).finish(),
             Self::Faulted(reason) => f.debug_tuple("Faulted").field(reason).finish(),

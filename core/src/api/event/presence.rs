@@ -1,5 +1,36 @@
 //! Who is there, and what they do.
 
+use super::Aliases;
+use crate::types::Jid;
+
+/// Somebody came online, or went.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PresenceEvent {
+    /// Who, without device.
+    pub user: Jid,
+    /// All known addresses of that user.
+    pub user_aliases: Aliases,
+    /// What the presence is now.
+    pub presence: Presence,
+}
+
+/// Somebody started or stopped typing or recording.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ChatStateEvent {
+    /// Where: a user or a group.
+    pub chat: Jid,
+    /// All known addresses of the chat's user; empty for a group.
+    pub chat_aliases: Aliases,
+    /// Who, without device.
+    pub user: Jid,
+    /// All known addresses of that user.
+    pub user_aliases: Aliases,
+    /// What they do now.
+    pub state: ChatState,
+}
+
 /// Somebody's presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
