@@ -9,5 +9,6 @@
     reason = "test code: a panic is a failed test"
 )]
 
+pub mod leaks;
 pub mod puppet;
 pub mod world;
