@@ -46,7 +46,7 @@ pub use storage::Storage;
 pub use whatsio_core::api;
 pub use whatsio_core::client::Identity;
 pub use whatsio_core::types::{Jid, Server};
-pub use whatsio_store::{AccountId, MemoryStore, SqliteStore, Store};
+pub use whatsio_store::{AccountId, KeySource, MemoryStore, SqliteStore, Store, StoreKey};
 
 // The README's example must compile.
 #[cfg(doctest)]

@@ -24,6 +24,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "WHATSIO_STORE", default_value = "whatsio.db", value_name = "FILE",
           value_hint = ValueHint::FilePath)]
     pub(crate) store: PathBuf,
+    /// File with the database's key; made with a new database. Without this, the key in the environment variable
+    /// WHATSIO_STORE_KEY if it is set, else in the file named like the database with `.key` behind it.
+    #[arg(long, global = true, env = "WHATSIO_KEY_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Use a database that is not sealed: whoever has a copy of it has the accounts.
+    #[arg(long, global = true, conflicts_with = "key_file")]
+    pub(crate) plain_store: bool,
     /// Which account in the database.
     #[arg(long, global = true, env = "WHATSIO_ACCOUNT", default_value = "default", value_name = "NAME")]
     pub(crate) account: String,

@@ -6,12 +6,13 @@ use std::time::Duration;
 use whatsio::api::LinkFailureReason;
 use whatsio::relay::BindError;
 use whatsio::{OperationError, SendError, StartError, Stopped};
+use whatsio_store::{KeyError, OpenError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("cannot open the database {path}: {source}")]
-    Store { path: PathBuf, source: whatsio_store::OpenError },
+    Store { path: PathBuf, source: OpenError },
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}")]
@@ -72,6 +73,19 @@ impl Failure {
                 "another process uses this account: end it first"
             }
             Self::Usage(_) => "see --help",
+            Self::Store { source: OpenError::Plain(_), .. } => {
+                "run `whatsio session seal` once, or pass --plain-store to use it as it is"
+            }
+            Self::Store { source: OpenError::Sealed(_), .. } => "leave --plain-store out",
+            Self::Store { source: OpenError::WrongKey(_), .. } => {
+                "the key that belongs to it is the one made with it; see --key-file and WHATSIO_STORE_KEY"
+            }
+            Self::Store { source: OpenError::Key(KeyError::Missing(_)), .. } => {
+                "if the key is lost, link again with another --store"
+            }
+            Self::Store { source: OpenError::Key(KeyError::Malformed { .. }), .. } => {
+                "echo whatsio-store-key-v1:$(openssl rand -hex 32) makes a new key, for a new database"
+            }
             Self::Store { .. } => "check the path and its permissions, or choose another with --store",
             Self::NoRootKey(_) => "the relay prints it when it starts: pass it with --root-key",
             Self::BadRootKey => "copy the hex digits behind `root-key` from the relay's output",

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::http;
 use std::path::Path;
 use whatsio::{Client, ClientBuilder, Events};
-use whatsio_store::SqliteStore;
+use whatsio_store::{KEY_VARIABLE, KeySource, SqliteStore};
 
 /// Opens the database and starts the account's client, still offline: whether it is linked decides what comes next.
 pub(crate) async fn start(global: &Global) -> Result<(Client, Events), Failure> {
@@ -24,9 +24,7 @@ pub(crate) async fn start_linked(global: &Global) -> Result<(Client, Events), Fa
 }
 
 async fn builder(global: &Global) -> Result<ClientBuilder, Failure> {
-    let store =
-        SqliteStore::open(&global.store).map_err(|source| Failure::Store { path: global.store.clone(), source })?;
-    let mut builder = Client::builder().store(store).account(global.account.as_str());
+    let mut builder = Client::builder().store(open(global)?).account(global.account.as_str());
     if let Some(url) = &global.relay {
         builder = builder.relay(url, root_key(global, url).await?);
     }
@@ -40,6 +38,25 @@ async fn builder(global: &Global) -> Result<ClientBuilder, Failure> {
         builder = builder.proxy(url);
     }
     Ok(builder)
+}
+
+/// Opens the database, sealed unless a plain one was asked for by name.
+pub(crate) fn open(global: &Global) -> Result<SqliteStore, Failure> {
+    let opened = if global.plain_store {
+        SqliteStore::open_plain(&global.store)
+    } else {
+        SqliteStore::open_with(&global.store, &key_source(global))
+    };
+    opened.map_err(|source| Failure::Store { path: global.store.clone(), source })
+}
+
+/// Where the database's key comes from.
+pub(crate) fn key_source(global: &Global) -> KeySource {
+    match &global.key_file {
+        Some(path) => KeySource::File(path.clone()),
+        None if std::env::var_os(KEY_VARIABLE).is_some() => KeySource::env(),
+        None => KeySource::beside(&global.store),
+    }
 }
 
 /// The `host:port` of a relay's URL, where its control API answers too when the relay is on loopback.

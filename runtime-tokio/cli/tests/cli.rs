@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 fn whatsio(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whatsio"));
     command.current_dir(folder).stdin(Stdio::null());
-    for name in ["STORE", "ACCOUNT", "RELAY", "ROOT_KEY", "PROXY", "LOG"] {
+    for name in ["STORE", "STORE_KEY", "KEY_FILE", "ACCOUNT", "RELAY", "ROOT_KEY", "PROXY", "LOG"] {
         command.env_remove(format!("WHATSIO_{name}"));
     }
     command

@@ -382,6 +382,9 @@ impl Driver {
             self.pause(self.next_pause).await?;
             self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
             let read = self.parts.storage.load(self.parts.account.clone(), Core::root_keys()).await;
+            if matches!(read, Err(LoadError::MovedAway)) {
+                return Err(Stopped::Fenced);
+            }
             let (Ok((keys, records)), Ok(seed)) = (read, fresh_seed()) else { continue };
             let roots = keys.into_iter().zip(records).collect();
             match Core::restore(self.parts.config.clone(), seed, roots) {

@@ -45,8 +45,8 @@ pub enum Stopped {
     /// `shutdown` was called, or every handle was dropped.
     #[error("the client was shut down")]
     Shutdown,
-    /// Another process has taken the account over. Start again only when that one is gone.
-    #[error("another process has taken this account over")]
+    /// Another process has taken the account over, or moved it to another store. Start again only when that one is gone.
+    #[error("another process has taken this account over, or moved it away")]
     Fenced,
     /// The store could not be restored from.
     #[error("the account's records can no longer be used")]

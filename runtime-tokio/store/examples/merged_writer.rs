@@ -1,4 +1,5 @@
-//! Prints how many durable commits a second the merging writer makes: `merged_writer [accounts] [seconds] [folder]`.
+//! Prints how many durable commits a second the merging writer makes:
+//! `merged_writer [accounts] [seconds] [folder] [plain]`.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds: u64 = arguments.next().map_or(Ok(3), |text| text.parse())?;
     let folder = arguments.next().map_or_else(std::env::temp_dir, Into::into);
     let path = folder.join(format!("merged_writer-{}.db", std::process::id()));
-    let writer = Writer::start(Arc::new(SqliteStore::open(&path)?))?;
+    let plain = arguments.next().is_some_and(|word| word == "plain");
+    let store = if plain { SqliteStore::open_plain(&path)? } else { SqliteStore::open(&path)? };
+    let writer = Writer::start(Arc::new(store))?;
     let ids = (0..accounts).map(|number| AccountId::new(&format!("a{number}"))).collect::<Result<Vec<_>, _>>()?;
 
     // As the core does it: one commit in flight per account, of a session, an inbox entry and a root record.
@@ -47,9 +50,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let rate = count as f64 / start.elapsed().as_secs_f64();
-    println!("{accounts} accounts: {rate:.0} durable commits/s");
+    let kind = if plain { "plain" } else { "sealed" };
+    println!("{accounts} accounts, {kind}: {rate:.0} durable commits/s");
     writer.close();
-    for end in ["", "-wal", "-shm"] {
+    for end in ["", "-wal", "-shm", ".key"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
     Ok(())

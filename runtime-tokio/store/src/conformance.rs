@@ -1,7 +1,9 @@
 //! What every store must do, as one function that any backend's tests call.
 
-use crate::{AccountId, Administer, MAX_ID_BYTES, MAX_RECORD_BYTES, Store};
+use crate::{AccountId, Administer, CreateError, LoadError, MAX_ID_BYTES, MAX_RECORD_BYTES, Store};
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use whatsio_core::api::{Commit, CommitError, CommitId, Epoch, Key, Record, Space};
 
 /// Checks all that [`Store`] and [`Administer`] promise; panics with the broken promise.
@@ -18,6 +20,11 @@ pub fn store_conformance<S: Administer>(make: impl Fn() -> S, reopen: impl Fn(S)
     any_id_and_body_are_kept(&make());
     accounts_are_apart(&make());
     erasing_takes_one_account(&make());
+    standing_tells_epoch_and_counts(&make());
+    contents_show_every_record_once(&make());
+    account_is_created_whole_or_not_at_all(&make());
+    account_that_was_moved_away_neither_reads_nor_writes(&make());
+    reclaimed_account_is_open_to_its_next_life_only(&make());
     readers_see_whole_commits(&make());
     reopening_keeps_everything(make(), reopen);
 }
@@ -164,6 +171,105 @@ fn erasing_takes_one_account(store: &impl Administer) {
     assert_eq!(store.accounts(), Ok(vec![account("b")]));
     assert_eq!(apply(store, put(1, b"y", b"3")), Ok(()), "an erased account begins again at any epoch");
     assert_eq!(read(store, "a", key(b"x")), None);
+}
+
+fn standing_tells_epoch_and_counts(store: &impl Administer) {
+    assert_eq!(store.standing(&account("a")), Ok(None));
+    let peer = Key::new(Space::Peer, &b"x"[..]);
+    assert_eq!(
+        apply(store, commit(3, vec![(key(b"x"), Some(b"1")), (key(b"y"), Some(b"2")), (peer, Some(b"3"))])),
+        Ok(())
+    );
+    let standing = store.standing(&account("a"));
+    let counts = vec![(Space::Session, 2), (Space::Peer, 1)];
+    let expected = crate::Standing { epoch: Epoch(3), moved_unix_ms: None, records: counts };
+    assert_eq!(standing, Ok(Some(expected)));
+}
+
+fn contents_of(store: &impl Administer, name: &str) -> (Option<Epoch>, BTreeMap<Key, Vec<u8>>) {
+    let mut found = BTreeMap::new();
+    let epoch = store.contents(&account(name), &mut |key, record| {
+        assert!(found.insert(key, record.0.to_vec()).is_none(), "a record is shown once");
+        ControlFlow::Continue(())
+    });
+    assert!(epoch.is_ok(), "contents can be read: {epoch:?}");
+    (epoch.ok().flatten(), found)
+}
+
+fn contents_show_every_record_once(store: &impl Administer) {
+    assert_eq!(contents_of(store, "a"), (None, BTreeMap::new()), "no such account");
+    let ids: Vec<Bytes> = vec![Bytes::new(), Bytes::from_static(&[0]), vec![255; 255].into()];
+    let mut expected = BTreeMap::new();
+    for space in [Space::Account, Space::Quarantine] {
+        for id in &ids {
+            expected.insert(Key::new(space, id.clone()), id.to_vec());
+        }
+    }
+    let writes = expected.iter().map(|(key, body)| (key.clone(), Some(body.as_slice()))).collect();
+    assert_eq!(store.commit(&[(account("a"), commit(7, writes)), (account("b"), put(1, b"x", b"b"))]), vec![Ok(()); 2]);
+    assert_eq!(contents_of(store, "a"), (Some(Epoch(7)), expected), "all of one account");
+    let mut seen = 0;
+    let broken = store.contents(&account("a"), &mut |_, _| {
+        seen += 1;
+        ControlFlow::Break(())
+    });
+    assert_eq!((seen, broken), (1, Ok(Some(Epoch(7)))), "a break ends it");
+}
+
+/// Creates account `a`; the error of a source is the text `stop`.
+fn create(store: &impl Administer, records: &[Option<(Key, &[u8])>]) -> Result<u64, CreateError> {
+    let mut records = records.iter().map(|next| match next {
+        Some((key, body)) => Ok((key.clone(), Record(Bytes::copy_from_slice(body)))),
+        None => Err("stop".into()),
+    });
+    store.create(&account("a"), Epoch(5 << 32 | 9), &mut records)
+}
+
+fn account_is_created_whole_or_not_at_all(store: &impl Administer) {
+    let one: (Key, &[u8]) = (key(b"x"), b"1");
+    let long = Key::new(Space::Session, vec![1; MAX_ID_BYTES + 1]);
+    assert!(matches!(create(store, &[Some(one.clone()), None]), Err(CreateError::Source(_))));
+    assert!(matches!(create(store, &[Some(one.clone()), Some((key(b"x"), b"2"))]), Err(CreateError::Twice)));
+    assert!(matches!(create(store, &[Some(one.clone()), Some((long, b"2"))]), Err(CreateError::TooLarge)));
+    assert_eq!(store.accounts(), Ok(vec![]), "a failed creation leaves nothing");
+    assert_eq!(create(store, &[Some(one.clone()), Some((key(b"y"), b"2"))]).ok(), Some(2));
+    assert!(matches!(create(store, &[Some((key(b"z"), b"9"))]), Err(CreateError::Exists)), "never overwritten");
+    assert_eq!(read(store, "a", key(b"x")).as_deref(), Some(&b"1"[..]));
+    assert_eq!(read(store, "a", key(b"z")), None);
+    assert_eq!(apply(store, put(5 << 32, b"x", b"old")), Err(CommitError::Fenced), "its epoch counts");
+    assert_eq!(apply(store, put(5 << 32 | 9, b"x", b"new")), Ok(()));
+}
+
+fn account_that_was_moved_away_neither_reads_nor_writes(store: &impl Administer) {
+    assert_eq!(store.depart(&account("a"), 7), Ok(false), "no such account");
+    assert_eq!(store.commit(&[(account("a"), put(1, b"x", b"1")), (account("b"), put(1, b"x", b"b"))]), [Ok(()); 2]);
+    assert_eq!(store.depart(&account("a"), 7), Ok(true));
+    assert_eq!(store.load(&account("a"), &[key(b"x")]), Err(LoadError::MovedAway));
+    assert_eq!(store.load(&account("a"), &[]), Err(LoadError::MovedAway));
+    for epoch in [1, u64::MAX] {
+        assert_eq!(apply(store, put(epoch, b"x", b"2")), Err(CommitError::Fenced), "whatever its epoch");
+    }
+    assert_eq!(store.depart(&account("a"), 8), Ok(true));
+    let standing = store.standing(&account("a")).ok().flatten();
+    assert_eq!(standing.map(|standing| (standing.epoch, standing.moved_unix_ms)), Some((Epoch(1), Some(7))));
+    assert_eq!(contents_of(store, "a").1.len(), 1, "its contents can still be shown");
+    assert!(matches!(create(store, &[]), Err(CreateError::Exists)), "nor is its name free");
+    assert_eq!(read(store, "b", key(b"x")).as_deref(), Some(&b"b"[..]), "others stay");
+}
+
+fn reclaimed_account_is_open_to_its_next_life_only(store: &impl Administer) {
+    let life = |count: u64, random: u64| count << 32 | random;
+    assert_eq!(apply(store, put(life(1, 5), b"x", b"1")), Ok(()));
+    assert_eq!(store.reclaim(&account("a")), Ok(false), "it is here");
+    // However often it leaves and comes back, the next life is not locked out.
+    for _ in 0..3 {
+        assert_eq!(store.depart(&account("a"), 7), Ok(true));
+        assert_eq!(store.reclaim(&account("a")), Ok(true));
+    }
+    assert_eq!(apply(store, put(life(1, 5), b"x", b"2")), Err(CommitError::Fenced), "who ran before is stopped");
+    assert_eq!(read(store, "a", key(b"x")).as_deref(), Some(&b"1"[..]));
+    assert_eq!(apply(store, put(life(2, 0), b"x", b"3")), Ok(()), "the next life may go on");
+    assert_eq!(store.reclaim(&account("never")), Ok(false));
 }
 
 fn readers_see_whole_commits(store: &impl Store) {

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use rusqlite::Connection;
 use std::cell::Cell;
+use std::path::Path;
 use whatsio_core::api::{Commit, CommitError, CommitId, Epoch, Key, Record, Space};
 use whatsio_store::{AccountId, OpenError, SqliteStore, Store, store_conformance};
 
@@ -16,19 +17,28 @@ fn me() -> AccountId {
     AccountId::new("me").unwrap()
 }
 
-#[test]
-fn sqlite_store_conforms() {
+fn conforms(open: impl Fn(&Path) -> SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
     let made = Cell::new(0);
     let make = || {
         made.set(made.get() + 1);
-        SqliteStore::open(folder.path().join(format!("{}.db", made.get()))).unwrap()
+        open(&folder.path().join(format!("{}.db", made.get())))
     };
     store_conformance(make, |store| {
         let path = store.path().to_path_buf();
         drop(store);
-        SqliteStore::open(path).unwrap()
+        open(&path)
     });
+}
+
+#[test]
+fn sealed_sqlite_store_conforms() {
+    conforms(|path| SqliteStore::open(path).unwrap());
+}
+
+#[test]
+fn plain_sqlite_store_conforms() {
+    conforms(|path| SqliteStore::open_plain(path).unwrap());
 }
 
 #[test]
@@ -39,7 +49,7 @@ fn file_of_a_newer_format_is_refused_and_untouched() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 1 }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 2 }), "{error:?}");
     assert!(error.to_string().contains("newer release"));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -74,7 +84,7 @@ fn only_the_owner_may_read_the_files() {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
         files += 1;
     }
-    assert_eq!(files, 3, "database, log and its index");
+    assert_eq!(files, 4, "database, log, its index and the key");
 }
 
 #[test]
