@@ -73,8 +73,8 @@ pub(crate) fn seen(txn: &mut Txn<'_>, peer: PeerId, device: u16) -> Result<(), S
     Ok(())
 }
 
-/// The list stays, so that an older one is not taken for a newer.
-fn outdate(txn: &mut Txn<'_>, peer: PeerId) -> Result<(), Stop> {
+/// The list of `peer` is out of date: the next send asks. It stays, so that an older one is not taken for a newer.
+pub(crate) fn outdate(txn: &mut Txn<'_>, peer: PeerId) -> Result<(), Stop> {
     if let Some(list) = txn.read::<DeviceList>(peer.record_id())? {
         txn.write(peer.record_id(), &DeviceList { fetched: 0, ..list });
     }
@@ -93,10 +93,12 @@ fn accepted(txn: &mut Txn<'_>, peer: PeerId, stated: &stanza::DeviceList) -> Res
     });
     let old = txn.read::<DeviceList>(peer.record_id())?;
     let fetched = txn.now.unix_seconds();
-    if let (Some(old), Some(list)) = (old, &signed)
-        && list.timestamp < old.signed_at
-    {
-        return Ok(DeviceList { fetched, ..old });
+    let mut unexplained = None;
+    if let Some(old) = old {
+        if signed.as_ref().is_some_and(|list| list.timestamp < old.signed_at) {
+            return Ok(DeviceList { fetched, ..old });
+        }
+        unexplained = old.unexplained;
     }
     let mut devices: Vec<Device> = Vec::with_capacity(stated.devices.len());
     for device in &stated.devices {
@@ -113,5 +115,5 @@ fn accepted(txn: &mut Txn<'_>, peer: PeerId, stated: &stanza::DeviceList) -> Res
     devices.sort_unstable_by_key(|device| device.id);
     devices.dedup_by_key(|device| device.id);
     let signed_at = signed.map_or(0, |list| list.timestamp);
-    Ok(DeviceList { devices, fetched, signed_at })
+    Ok(DeviceList { devices, fetched, signed_at, unexplained })
 }

@@ -8,8 +8,8 @@ use crate::signal::{self, CiphertextKind, Session};
 use crate::stanza::{Ciphertext, Edit, EncKind, OutgoingMessage, Stanza};
 use crate::state::Stored;
 use crate::state::account::{self, Account};
-use crate::state::devices::DeviceList;
-use crate::state::outbox::Entry;
+use crate::state::devices::{Device, DeviceList};
+use crate::state::outbox::{Entry, Repair};
 use crate::state::peer::PeerId;
 use crate::types::{Jid, Server};
 
@@ -51,13 +51,18 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
     let chat = aliases.lid.clone().or_else(|| aliases.pn.clone()).unwrap_or_else(|| entry.chat.to_user());
 
     let mut targets = Vec::with_capacity(theirs.devices.len() + 4);
+    let repair = entry.repair.as_ref();
     if !to_self {
-        targets.extend(theirs.devices.iter().map(|device| target(&chat, peer, device.id, device.hosted, false)));
+        targets.extend(theirs.devices.iter().map(|device| target(&chat, peer, device, false)));
     }
     let mine = me.preferred().to_user();
     let own = own.iter().flat_map(|list| &list.devices);
     let others = own.filter(|device| device.id != me.pn.device());
-    targets.extend(others.map(|device| target(&mine, PeerId::SELF, device.id, device.hosted, true)));
+    targets.extend(others.map(|device| target(&mine, PeerId::SELF, device, true)));
+    if let Some(repair) = repair {
+        targets.retain(|target| is_missing(me, repair, target));
+    }
+    let outcome = if repair.is_some() { DeviceOutcome::Repaired } else { DeviceOutcome::Sent };
 
     let (sessions, mut report) = sessions(txn, &targets, settled)?;
     let Ok(class) = Classification::of(&entry.content) else { return Ok(Fanout::Nobody { devices: report }) };
@@ -75,7 +80,7 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
             continue;
         };
         txn.write(target.session.clone(), &session);
-        report.push((target.jid.clone(), DeviceOutcome::Sent));
+        report.push((target.jid.clone(), outcome));
         participants.push((target.jid.clone(), enc(ciphertext)));
     }
     if participants.is_empty() {
@@ -91,11 +96,20 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
     message.meta.is_view_once = class.view_once;
     message.peer_recipient_pn = aliases.pn.filter(|_| chat.is_lid_family() && !to_self);
     message.participants = participants;
+    message.is_addition = repair.is_some();
     message.device_identity = Some(linked.device_identity.clone());
     match message.plain() {
         Ok(stanza) => Ok(Fanout::Ready { stanza, devices: report }),
         Err(_) => Ok(Fanout::Nobody { devices: report }),
     }
+}
+
+/// Whether a device has not got the message, as far as is known. What goes by is whose it is and its number: a user's
+/// other address may have been learned since.
+fn is_missing(me: &Me, repair: &Repair, target: &Target) -> bool {
+    let is_target = |device: &Jid| me.is_me(device) == target.own && device.device() == target.jid.device();
+    let known = repair.devices.iter().find(|(device, _)| is_target(device));
+    known.is_none_or(|(_, outcome)| *outcome == DeviceOutcome::Repaired)
 }
 
 /// What a stanza says of an edit.
@@ -156,9 +170,13 @@ fn sessions<'t>(
     if needs.is_empty() { Ok((found, report)) } else { Err(Stop::Await(needs)) }
 }
 
-fn target(user: &Jid, peer: PeerId, device: u16, hosted: bool, own: bool) -> Target {
-    let jid = if hosted { hosted_form(user) } else { user.clone() }.with_device(device);
-    Target { jid, session: peer.device_id(device), own }
+fn target(user: &Jid, peer: PeerId, device: &Device, own: bool) -> Target {
+    Target { jid: address(user, device), session: peer.device_id(device.id), own }
+}
+
+/// The address of one of a user's devices.
+pub(crate) fn address(user: &Jid, device: &Device) -> Jid {
+    if device.hosted { hosted_form(user) } else { user.clone() }.with_device(device.id)
 }
 
 /// Hosted devices are addressed on servers of their own.

@@ -27,6 +27,7 @@ mod presence;
 mod query;
 mod receipts;
 mod receive;
+mod repair;
 mod retry;
 mod send;
 mod wipe;

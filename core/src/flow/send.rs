@@ -1,12 +1,13 @@
 //! Sending: accept durably, address, encrypt, hand to the server, report.
 
 use super::fanout::{self, Fanout};
+use super::repair::{self, Check};
 use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, devices, inbox, peers};
-use crate::api::{Event, Limits, MessageId, OpId, SendReport};
+use crate::api::{DeviceOutcome, Event, Limits, ListCheck, MessageId, OpId, SendReport, SendResult};
 use crate::message::Scanned;
 use crate::stanza::IncomingAck;
 use crate::state::Miss;
-use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Sequence, record_id};
+use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Repair, Sequence, record_id};
 use crate::state::peer::PeerId;
 use crate::state::resends::{self, Resends};
 use crate::types::Jid;
@@ -37,10 +38,8 @@ pub(crate) fn is_content(content: &[u8]) -> bool {
 pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Accepted) -> Result<(), Stop> {
     if live.me.is_none() {
         // Unlinked since it was accepted: it must not go out from whatever account is linked next.
-        let (id, chat, chat_aliases) = (send.id.clone(), send.chat.clone(), peers::known(txn, live, &send.chat)?);
-        let (op, devices) = (Some(send.op), Vec::new());
-        let report = SendReport { op, id, chat, chat_aliases, timestamp: None, refused: None, devices };
-        inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
+        let entry = Entry::new(send.id.clone(), send.chat.clone(), send.content.clone(), txn.now.unix);
+        tell(txn, live, Some(send.op), &entry, SendResult::Unlinked.into())?;
         return Ok(());
     }
     if let Some(Sequence(known)) = txn.read::<Sequence>(send.id.as_str().to_owned())?
@@ -54,13 +53,7 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
     let sequence = cursor.next;
     cursor.next += 1;
     txn.write(CURSOR_ID, &cursor);
-    let entry = Entry {
-        id: send.id.clone(),
-        chat: send.chat.clone(),
-        content: send.content.clone(),
-        accepted: txn.now.unix,
-        state: EntryState::Pending,
-    };
+    let entry = Entry::new(send.id.clone(), send.chat.clone(), send.content.clone(), txn.now.unix);
     txn.write(record_id(sequence), &entry);
     txn.write(send.id.as_str().to_owned(), &Sequence(sequence));
     txn.tell(Event::SendQueued { op: send.op, id: send.id.clone() });
@@ -74,20 +67,19 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
 
 /// A send under an id that was accepted before is the same send, and its end is the end of both.
 fn again(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, op: OpId) -> Result<(), Stop> {
-    let timestamp = match entry.state {
-        EntryState::Pending => {
-            let known = live.outbox.get(&sequence).cloned().unwrap_or_default();
-            txn.change(Step::Accepted(sequence, Progress { op: Some(op), ..known }));
-            return Ok(());
+    if entry.is_open() {
+        let known = live.outbox.get(&sequence).cloned().unwrap_or_default();
+        txn.change(Step::Accepted(sequence, Progress { op: Some(op), ..known }));
+        return Ok(());
+    }
+    let result = match (entry.state, entry.refused) {
+        (EntryState::Sent | EntryState::Expired, _) => {
+            SendResult::Accepted { timestamp: entry.taken.unwrap_or(entry.accepted / 1000) }
         }
-        EntryState::Sent | EntryState::Expired => Some(entry.accepted / 1000),
-        EntryState::Failed => None,
+        (_, Some(code)) => SendResult::Refused { code },
+        (_, None) => SendResult::NobodyToSendTo,
     };
-    let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
-    let devices = Vec::new();
-    let report = SendReport { op: Some(op), id, chat, chat_aliases, timestamp, refused: None, devices };
-    inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
-    Ok(())
+    tell(txn, live, Some(op), entry, result.into())
 }
 
 /// Ends every send that waits: there is no account any more that could send.
@@ -96,10 +88,9 @@ pub(crate) fn give_up(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     txn.expect(live.outbox.keys().map(|sequence| Entry::key(record_id(*sequence))))?;
     for (sequence, progress) in &live.outbox {
         let Some(entry) = txn.read::<Entry>(record_id(*sequence))? else { continue };
-        let Progress { op, devices } = progress.clone();
-        let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
-        let report = SendReport { op, id, chat, chat_aliases, timestamp: None, refused: None, devices };
-        end(txn, live, *sequence, &entry, EntryState::Failed, report)?;
+        let result = entry.taken.map_or(SendResult::Unlinked, |timestamp| SendResult::Accepted { timestamp });
+        let devices = entry.repair.as_ref().map_or(&progress.devices, |repair| &repair.devices).clone();
+        end(txn, live, *sequence, &entry, End { result, lists: ListCheck::default(), devices })?;
     }
     Ok(())
 }
@@ -110,7 +101,7 @@ pub(crate) fn recall(txn: &mut Txn<'_>, sequences: std::ops::Range<u64>) -> Resu
     txn.expect(sequences.clone().map(|sequence| Entry::key(record_id(sequence))))?;
     for sequence in sequences {
         let entry = txn.read::<Entry>(record_id(sequence))?;
-        if entry.is_some_and(|entry| entry.state == EntryState::Pending) {
+        if entry.is_some_and(|entry| entry.is_open()) {
             txn.change(Step::Accepted(sequence, Progress::default()));
         }
     }
@@ -134,7 +125,7 @@ pub(crate) fn resume(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
 /// put in line; `settled` tells what was asked already.
 pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, settled: &Settled) -> Result<(), Stop> {
     let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
-    if entry.state != EntryState::Pending || !live.ready {
+    if !entry.is_open() || !live.ready {
         return Ok(());
     }
     let peer = peers::of(txn, live, &entry.chat)?;
@@ -142,6 +133,9 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, 
         // Two peers turned out to be one: what waits for both goes out in one order.
         txn.change(Step::Enqueue(Job::send(sequence, peer)));
         return Ok(());
+    }
+    if let Some(repair) = &entry.repair {
+        return repair::send(txn, live, sequence, &entry, repair, settled);
     }
     let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
     match fanout::encrypt(txn, live, &entry, settled)? {
@@ -152,16 +146,8 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, 
         // Not linked any more: nothing will be sent.
         Fanout::Later => {}
         Fanout::Nobody { devices } => {
-            let report = SendReport {
-                op,
-                id: entry.id.clone(),
-                chat: entry.chat.clone(),
-                chat_aliases: peers::known(txn, live, &entry.chat)?,
-                timestamp: None,
-                refused: None,
-                devices,
-            };
-            end(txn, live, sequence, &entry, EntryState::Failed, report)?;
+            let (result, lists) = (SendResult::NobodyToSendTo, ListCheck::default());
+            end(txn, live, sequence, &entry, End { result, lists, devices })?;
         }
     }
     Ok(())
@@ -175,30 +161,65 @@ pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result
         // The next send asks for the devices, and with them for the LID.
         devices::changed(txn, &entry.chat)?;
     }
+    if let Some(repair) = &entry.repair {
+        return repair::acked(txn, live, sequence, &entry, repair, ack);
+    }
     if entry.state != EntryState::Pending {
         return Ok(());
     }
-    let Progress { op, devices } = live.outbox.get(&sequence).cloned().unwrap_or_default();
-    let timestamp = ack.error.is_none().then(|| ack.timestamp.unwrap_or_else(|| txn.now.unix_seconds()));
-    let state = if timestamp.is_some() { EntryState::Sent } else { EntryState::Failed };
-    let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
-    let report = SendReport { op, id, chat, chat_aliases, timestamp, refused: ack.error, devices };
-    end(txn, live, sequence, &entry, state, report)
+    let Progress { devices, .. } = live.outbox.get(&sequence).cloned().unwrap_or_default();
+    let mut lists = ListCheck::default();
+    if let Some(code) = ack.error {
+        return end(txn, live, sequence, &entry, End { result: SendResult::Refused { code }, lists, devices });
+    }
+    let timestamp = ack.timestamp.unwrap_or_else(|| txn.now.unix_seconds());
+    if let Some(phash) = ack.phash.as_ref() {
+        match repair::check(txn, live, &entry, &devices, phash)? {
+            Check::Agreed => {}
+            Check::KnownToDiffer => lists = ListCheck::Unexplained,
+            Check::Stale => {
+                let repair = Repair { phash: phash.to_string(), explained: false, devices };
+                return repair::begin(txn, live, sequence, &entry, timestamp, repair);
+            }
+        }
+    }
+    end(txn, live, sequence, &entry, End { result: SendResult::Accepted { timestamp }, lists, devices })
 }
 
-fn end(
-    txn: &mut Txn<'_>,
-    live: &Live,
-    sequence: u64,
-    entry: &Entry,
-    state: EntryState,
-    report: SendReport,
-) -> Result<(), Stop> {
+/// How a send ends.
+pub(crate) struct End {
+    pub(crate) result: SendResult,
+    pub(crate) lists: ListCheck,
+    pub(crate) devices: Vec<(Jid, DeviceOutcome)>,
+}
+
+impl From<SendResult> for End {
+    fn from(result: SendResult) -> Self {
+        Self { result, lists: ListCheck::default(), devices: Vec::new() }
+    }
+}
+
+/// Ends a send: what is kept of it, and the report.
+pub(crate) fn end(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, end: End) -> Result<(), Stop> {
     let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
     cursor.pending = live.outbox.keys().copied().find(|pending| *pending != sequence).unwrap_or(cursor.next);
     txn.write(CURSOR_ID, &cursor);
-    txn.write(record_id(sequence), &Entry { state, ..entry.clone() });
+    let (state, taken, refused) = match end.result {
+        SendResult::Accepted { timestamp } => (EntryState::Sent, Some(timestamp), None),
+        SendResult::Refused { code } => (EntryState::Failed, None, Some(code)),
+        _ => (EntryState::Failed, None, None),
+    };
+    let entry = Entry { state, taken, refused, repair: None, ..entry.clone() };
+    txn.write(record_id(sequence), &entry);
     txn.change(Step::SendEnded(sequence));
+    let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
+    tell(txn, live, op, &entry, end)
+}
+
+fn tell(txn: &mut Txn<'_>, live: &Live, op: Option<OpId>, entry: &Entry, end: End) -> Result<(), Stop> {
+    let (id, chat, chat_aliases) = (entry.id.clone(), entry.chat.clone(), peers::known(txn, live, &entry.chat)?);
+    let End { result, lists, devices } = end;
+    let report = SendReport { op, id, chat, chat_aliases, result, lists, devices };
     inbox::deliver(txn, Event::SendFinished(Box::new(report)))?;
     Ok(())
 }

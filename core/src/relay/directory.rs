@@ -109,10 +109,19 @@ const PRIVACY_DEFAULTS: [(&str, &str); 9] = [
     ("defense", "off"),
 ];
 
-/// Message ids taken over lately, with the time each was given.
+/// A message that was taken over before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TakenBefore {
+    /// The time it was given.
+    pub(crate) seconds: u64,
+    /// Devices that it went to.
+    pub(crate) devices: BTreeSet<DeviceId>,
+}
+
+/// Messages taken over lately, by id and chat.
 #[derive(Debug, Default)]
 struct Recent {
-    times: BTreeMap<(String, String), u64>,
+    messages: BTreeMap<(String, String), TakenBefore>,
     order: VecDeque<(String, String)>,
 }
 
@@ -252,20 +261,20 @@ impl Account {
         self.companions.insert(number, companion);
     }
 
-    /// The time given to a message that was taken over before.
-    pub(crate) fn taken_at(&self, id: &str, chat: &str) -> Option<u64> {
-        self.recent.times.get(&(id.to_owned(), chat.to_owned())).copied()
+    /// What is remembered of a message that was taken over before.
+    pub(crate) fn taken(&self, id: &str, chat: &str) -> Option<&TakenBefore> {
+        self.recent.messages.get(&(id.to_owned(), chat.to_owned()))
     }
 
     /// Remembers a message that was taken over. Beyond `limit` the oldest is forgotten.
-    pub(crate) fn took(&mut self, id: &str, chat: &str, seconds: u64, limit: usize) {
+    pub(crate) fn took(&mut self, id: &str, chat: &str, taken: TakenBefore, limit: usize) {
         let key = (id.to_owned(), chat.to_owned());
-        if self.recent.times.insert(key.clone(), seconds).is_none() {
+        if self.recent.messages.insert(key.clone(), taken).is_none() {
             self.recent.order.push_back(key);
         }
         while self.recent.order.len() > limit {
             if let Some(oldest) = self.recent.order.pop_front() {
-                self.recent.times.remove(&oldest);
+                self.recent.messages.remove(&oldest);
             }
         }
     }

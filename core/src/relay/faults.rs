@@ -20,6 +20,8 @@ pub struct Faults {
     linking: Option<LinkingFault>,
     requests: Vec<RequestRule>,
     damage: Vec<Jid>,
+    hide_device_changes: bool,
+    phash: Option<String>,
 }
 
 /// When the connection of a sender breaks.
@@ -175,6 +177,16 @@ impl Faults {
         }
     }
 
+    /// Whether nobody is told of new and removed devices from now on; who asks still gets the true list.
+    pub fn hide_device_changes(&mut self, on: bool) {
+        self.hide_device_changes = on;
+    }
+
+    /// Every message to a user is answered with this participant hash from now on, whatever its devices are.
+    pub fn claim_phash(&mut self, phash: Option<&str>) {
+        self.phash = phash.map(ToOwned::to_owned);
+    }
+
     /// Forgets the whole script.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -207,6 +219,14 @@ impl Faults {
 
     pub(super) fn cut(&mut self) -> Option<Cut> {
         self.cut.take()
+    }
+
+    pub(super) const fn hides_device_changes(&self) -> bool {
+        self.hide_device_changes
+    }
+
+    pub(super) fn phash(&self) -> Option<String> {
+        self.phash.clone()
     }
 
     pub(super) const fn cutting(&self) -> Cutting {

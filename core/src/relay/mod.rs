@@ -75,6 +75,8 @@ pub struct Relay {
     delayed_count: u64,
     faults: Faults,
     counters: Counters,
+    /// How many requests came in each namespace.
+    requests: BTreeMap<String, u64>,
     last_id: u64,
     last_seconds: u64,
 }
@@ -99,6 +101,7 @@ impl Relay {
             delayed_count: 0,
             faults: Faults::default(),
             counters: Counters::default(),
+            requests: BTreeMap::new(),
             last_id: 0,
             last_seconds: 0,
         }
@@ -181,6 +184,12 @@ impl Relay {
     #[must_use]
     pub fn counters(&self) -> CounterReport {
         self.counters.report()
+    }
+
+    /// How many requests of this namespace have come from all devices so far.
+    #[must_use]
+    pub fn requests(&self, xmlns: &str) -> u64 {
+        self.requests.get(xmlns).copied().unwrap_or(0)
     }
 
     fn opened(&mut self, now: Now, link: LinkId) {

@@ -16,6 +16,9 @@ pub(super) enum Change {
 impl Relay {
     /// Tells the account's contacts and its other devices that a companion came or went.
     pub(super) fn tell_device_change(&mut self, now: Now, device: DeviceId, key_index: u32, change: Change) {
+        if self.faults.hides_device_changes() {
+            return;
+        }
         let Some(account) = self.directory.account(device.account) else { return };
         let (pn, lid) = (account.user(Namespace::Pn), account.user(Namespace::Lid));
         let contacts: Vec<AccountId> = account.contacts.iter().copied().collect();

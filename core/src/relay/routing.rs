@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Relay;
 use super::ciphertext::damaged;
-use super::directory::{AccountId, DeviceId, Namespace};
+use super::directory::{AccountId, DeviceId, Namespace, TakenBefore};
 use super::event::RelayEvent;
 use super::faults::{AckFate, Cut};
 use super::link::Origin;
@@ -35,6 +35,8 @@ struct Letter<'a> {
     /// A resend asked for by one device: under the id of the original, but a delivery of its own, to that device.
     resend: bool,
     stanza: &'a Node,
+    /// Devices that got it under this id already: a repeated message is new only to the others.
+    had: BTreeSet<DeviceId>,
 }
 
 /// The errors that a message is answered with.
@@ -109,25 +111,37 @@ impl Relay {
     fn route(&mut self, now: Now, origin: Origin, id: &str, to: &Jid, stanza: &Node) -> Result<Taken, u16> {
         self.check_sizes(stanza)?;
         let resend = stanza.children().iter().any(|child| child.is("enc") && child.owned("count").is_some());
-        let chat = to.to_string();
+        let chat = self.chat_of(to);
         let sender = origin.device.account;
-        let remembered = self.directory.account(sender).and_then(|account| account.taken_at(id, &chat));
-        if let Some(seconds) = remembered.filter(|_| !resend) {
-            return Ok(Taken { seconds, phash: None, devices: 0 });
+        let remembered =
+            self.directory.account(sender).and_then(|account| account.taken(id, &chat)).filter(|_| !resend);
+        if let Some(taken) = remembered.filter(|_| to.is_status()) {
+            return Ok(Taken { seconds: taken.seconds, phash: None, devices: 0 });
         }
-        let letter = Letter { id, to, sender: origin.device, seconds: self.tick_seconds(now), resend, stanza };
+        let (before, seconds) = match remembered.cloned() {
+            Some(taken) => (taken.devices, taken.seconds),
+            None => (BTreeSet::new(), self.tick_seconds(now)),
+        };
+        let mut letter = Letter { id, to, sender: origin.device, seconds, resend, stanza, had: before };
         let taken = if to.is_status() {
             self.route_status(now, &letter)
         } else if Namespace::of(to).is_some() {
-            self.route_user(now, &letter)
+            self.route_user(now, &mut letter)
         } else {
             Err(refusal::UNKNOWN)
         }?;
         let limit = self.config.limits.remembered_ids;
+        let devices = letter.had;
         if !resend && let Some(account) = self.directory.account_mut(sender) {
-            account.took(id, &chat, letter.seconds, limit);
+            account.took(id, &chat, TakenBefore { seconds, devices }, limit);
         }
         Ok(taken)
+    }
+
+    /// Names a chat alike whichever address was used for it.
+    fn chat_of(&self, to: &Jid) -> String {
+        let account = self.directory.resolve(to).and_then(|device| self.directory.account(device.account));
+        account.map_or_else(|| to.to_string(), |account| account.user(Namespace::Lid).to_string())
     }
 
     fn check_sizes(&self, stanza: &Node) -> Result<(), u16> {
@@ -151,7 +165,7 @@ impl Relay {
     }
 
     /// A message to a user: each ciphertext goes to the device it names, of either side and of nobody else.
-    fn route_user(&mut self, now: Now, letter: &Letter<'_>) -> Result<Taken, u16> {
+    fn route_user(&mut self, now: Now, letter: &mut Letter<'_>) -> Result<Taken, u16> {
         let target = self.directory.resolve(letter.to).ok_or(refusal::UNKNOWN)?;
         let own = letter.sender.account;
         // One peer repeats the ciphertext of a resend in a list; the real server does not take both either.
@@ -182,11 +196,21 @@ impl Relay {
         if peer && target.account != own {
             return Err(refusal::INVALID);
         }
-        let phash = if pairs.is_empty() { None } else { self.missed(letter, target.account, &parcels) };
+        // Who sends to further devices afterwards does not claim that they are all.
+        let is_addition = letter.stanza.owned("device_fanout").as_deref() == Some("false");
+        let phash = if pairs.is_empty() || is_addition {
+            None
+        } else {
+            let all_known = pairs.iter().all(|(jid, _)| self.directory.device(jid).is_some());
+            self.faults.phash().or_else(|| self.missed(letter, target.account, &parcels, all_known))
+        };
         let deaf = self.directory.account(target.account).is_some_and(|account| account.blocked.contains(&own));
         self.directory.acquaint(own, target.account, self.config.limits.users);
         let mut devices = 0;
         for (device, namespace, encs) in parcels {
+            if !letter.resend && !letter.had.insert(device) {
+                continue;
+            }
             // Somebody who blocked the sender gets nothing and says nothing.
             if deaf && device.account != own {
                 continue;
@@ -208,12 +232,14 @@ impl Relay {
         letter: &Letter<'_>,
         target: AccountId,
         parcels: &[(DeviceId, Namespace, Vec<&Node>)],
+        all_known: bool,
     ) -> Option<String> {
         let mut wanted: BTreeSet<DeviceId> = self.directory.devices(target).into_iter().collect();
         wanted.extend(self.directory.devices(letter.sender.account));
         wanted.remove(&letter.sender);
-        let listed: BTreeSet<DeviceId> = parcels.iter().map(|(device, ..)| *device).collect();
-        if wanted == listed {
+        let mut listed: BTreeSet<DeviceId> = parcels.iter().map(|(device, ..)| *device).collect();
+        listed.extend(letter.had.iter().filter(|device| self.directory.exists(**device)));
+        if wanted == listed && all_known {
             return None;
         }
         let namespace = Namespace::of(letter.to)?;

@@ -25,6 +25,8 @@ pub struct OutgoingMessage {
     pub addressing: Option<Addressing>,
     /// Hash of the devices that the sender takes the group to have.
     pub phash: Option<SmolStr>,
+    /// Whether it goes to further devices only, after others have got it under the same id.
+    pub is_addition: bool,
     /// One ciphertext for each device.
     pub participants: Vec<(Jid, Ciphertext)>,
     /// One ciphertext for all devices of a group.
@@ -78,6 +80,7 @@ impl OutgoingMessage {
             peer_recipient_pn: None,
             addressing: None,
             phash: None,
+            is_addition: false,
             participants: Vec::new(),
             shared: None,
             media_type: None,
@@ -107,6 +110,9 @@ impl Stanza for OutgoingMessage {
             out.word(w::ADDRESSING_MODE, addressing.word());
         }
         out.text_if(w::PHASH, self.phash.as_deref());
+        if self.is_addition {
+            out.word(w::DEVICE_FANOUT, w::FALSE);
+        }
         let media_type = self.media_type.as_deref();
         let attributes = EncAttributes { media_type, hide_failure: self.hide_failure, count: None };
         if !self.participants.is_empty() {

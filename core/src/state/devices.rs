@@ -14,6 +14,9 @@ pub(crate) struct DeviceList {
     pub(crate) fetched: u64,
     /// Timestamp of the list that the phone signed; older lists are ignored.
     pub(crate) signed_at: u64,
+    /// A hash of this user's devices and one's own, by the server, that fresh lists did not explain: it is no reason to
+    /// ask again.
+    pub(crate) unexplained: Option<String>,
 }
 
 /// One device of a list.
@@ -34,6 +37,8 @@ struct ListRecord {
     fetched: u64,
     #[prost(uint64, tag = "3")]
     signed_at: u64,
+    #[prost(string, optional, tag = "4")]
+    unexplained: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -55,7 +60,9 @@ impl Stored for DeviceList {
             key_index: device.key_index,
             hosted: device.hosted,
         });
-        seal(VERSION, &ListRecord { devices: devices.collect(), fetched: self.fetched, signed_at: self.signed_at })
+        let Self { fetched, signed_at, .. } = *self;
+        let unexplained = self.unexplained.clone();
+        seal(VERSION, &ListRecord { devices: devices.collect(), fetched, signed_at, unexplained })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
@@ -64,6 +71,11 @@ impl Stored for DeviceList {
             let id = u16::try_from(device.id).map_err(|_| BadRecord)?;
             Ok(Device { id, key_index: device.key_index, hosted: device.hosted })
         });
-        Ok(Self { devices: devices.collect::<Result<_, _>>()?, fetched: found.fetched, signed_at: found.signed_at })
+        Ok(Self {
+            devices: devices.collect::<Result<_, _>>()?,
+            fetched: found.fetched,
+            signed_at: found.signed_at,
+            unexplained: found.unexplained,
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! The inbox: durable events, written in the commit of the ratchet step that produced them, kept until handled.
 
+use super::outcome::OutcomeRecord;
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{
-    Aliases, DeviceOutcome, Event, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, Space,
-    UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
+    Aliases, Event, ListCheck, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, SendResult,
+    Space, UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
 };
 use crate::types::{Jid, Username};
 use bytes::Bytes;
@@ -154,6 +155,12 @@ struct SentRecord {
     devices: Vec<OutcomeRecord>,
     #[prost(message, optional, tag = "6")]
     chat_aliases: Option<AliasesRecord>,
+    #[prost(uint32, optional, tag = "7")]
+    ended: Option<u32>,
+    #[prost(uint64, optional, tag = "8")]
+    until: Option<u64>,
+    #[prost(uint32, optional, tag = "9")]
+    check: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -167,15 +174,6 @@ struct UnansweredRecord {
     reason: u32,
     #[prost(message, optional, tag = "4")]
     device_aliases: Option<AliasesRecord>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-#[prost(skip_debug)]
-struct OutcomeRecord {
-    #[prost(string, tag = "1")]
-    device: String,
-    #[prost(uint32, tag = "2")]
-    outcome: u32,
 }
 
 impl Stored for InboxCursor {
@@ -237,14 +235,7 @@ fn kind_of(event: &Event) -> Option<Kind> {
             timestamp: receipt.timestamp,
             chat_aliases: some_aliases(&receipt.chat_aliases),
         })),
-        Event::SendFinished(report) => Some(Kind::Sent(SentRecord {
-            id: report.id.to_string(),
-            chat: report.chat.to_string(),
-            timestamp: report.timestamp,
-            refused: report.refused,
-            devices: report.devices.iter().map(outcome_record).collect(),
-            chat_aliases: some_aliases(&report.chat_aliases),
-        })),
+        Event::SendFinished(report) => Some(Kind::Sent(sent_record(report))),
         Event::RetryUnanswerable(retry) => Some(Kind::Unanswered(UnansweredRecord {
             id: retry.id.to_string(),
             device: retry.device.to_string(),
@@ -295,15 +286,7 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             kind: kind_of_word(found.kind),
             timestamp: found.timestamp,
         })),
-        Kind::Sent(found) => Event::SendFinished(Box::new(SendReport {
-            op: None,
-            id: MessageId::new(found.id),
-            chat: jid(&found.chat)?,
-            chat_aliases: aliases(found.chat_aliases)?,
-            timestamp: found.timestamp,
-            refused: found.refused,
-            devices: found.devices.iter().map(outcome).collect::<Result<_, _>>()?,
-        })),
+        Kind::Sent(found) => Event::SendFinished(Box::new(report_of(found)?)),
         Kind::Unanswered(found) => Event::RetryUnanswerable(Box::new(UnansweredRetry {
             id: MessageId::new(found.id),
             device: jid(&found.device)?,
@@ -335,25 +318,64 @@ fn aliases(found: Option<AliasesRecord>) -> Result<Aliases, BadRecord> {
     Ok(Aliases { pn: jid(found.pn)?, lid: jid(found.lid)?, username })
 }
 
-fn outcome_record((device, outcome): &(Jid, DeviceOutcome)) -> OutcomeRecord {
-    let outcome = match outcome {
-        DeviceOutcome::Sent => 0,
-        DeviceOutcome::NoSession => 1,
-        DeviceOutcome::BundleRefused => 2,
-        DeviceOutcome::Gone => 3,
-    };
-    OutcomeRecord { device: device.to_string(), outcome }
+/// Results that neither a time nor a code of the server tells. Numbers are never reused.
+mod ended {
+    pub(super) const UNLINKED: u32 = 1;
+    pub(super) const TOKEN_MISSING: u32 = 2;
+    pub(super) const RESTRICTED: u32 = 3;
 }
 
-fn outcome(found: &OutcomeRecord) -> Result<(Jid, DeviceOutcome), BadRecord> {
-    let outcome = match found.outcome {
-        0 => DeviceOutcome::Sent,
-        1 => DeviceOutcome::NoSession,
-        2 => DeviceOutcome::BundleRefused,
-        3 => DeviceOutcome::Gone,
-        _ => return Err(BadRecord),
+fn sent_record(report: &SendReport) -> SentRecord {
+    let (timestamp, refused, ended, until) = match report.result {
+        SendResult::Accepted { timestamp } => (Some(timestamp), None, None, None),
+        SendResult::Refused { code } => (None, Some(code), None, None),
+        SendResult::NobodyToSendTo => (None, None, None, None),
+        SendResult::Unlinked => (None, None, Some(ended::UNLINKED), None),
+        SendResult::TokenMissing => (None, None, Some(ended::TOKEN_MISSING), None),
+        SendResult::Restricted { until } => (None, None, Some(ended::RESTRICTED), until),
     };
-    Ok((jid(&found.device)?, outcome))
+    let check = match report.lists {
+        ListCheck::Agreed => None,
+        ListCheck::Repaired => Some(1),
+        ListCheck::Unexplained => Some(2),
+    };
+    SentRecord {
+        id: report.id.to_string(),
+        chat: report.chat.to_string(),
+        timestamp,
+        refused,
+        devices: report.devices.iter().map(OutcomeRecord::of).collect(),
+        chat_aliases: some_aliases(&report.chat_aliases),
+        ended,
+        until,
+        check,
+    }
+}
+
+fn report_of(found: SentRecord) -> Result<SendReport, BadRecord> {
+    let result = match (found.timestamp, found.refused, found.ended) {
+        (Some(timestamp), _, _) => SendResult::Accepted { timestamp },
+        (None, Some(code), _) => SendResult::Refused { code },
+        (None, None, None) => SendResult::NobodyToSendTo,
+        (None, None, Some(ended::UNLINKED)) => SendResult::Unlinked,
+        (None, None, Some(ended::TOKEN_MISSING)) => SendResult::TokenMissing,
+        (None, None, Some(ended::RESTRICTED)) => SendResult::Restricted { until: found.until },
+        (None, None, Some(_)) => return Err(BadRecord),
+    };
+    let lists = match found.check {
+        None => ListCheck::Agreed,
+        Some(1) => ListCheck::Repaired,
+        Some(_) => ListCheck::Unexplained,
+    };
+    Ok(SendReport {
+        op: None,
+        id: MessageId::new(found.id),
+        chat: jid(&found.chat)?,
+        chat_aliases: aliases(found.chat_aliases)?,
+        result,
+        lists,
+        devices: found.devices.iter().map(OutcomeRecord::read).collect::<Result<_, _>>()?,
+    })
 }
 
 /// Numbers as they are kept; never reused.
@@ -402,35 +424,54 @@ fn kind_of_word(word: String) -> ReceiptKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{DeviceOutcome, SkipReason};
     use crate::types::Server;
 
     fn samples() -> Vec<Event> {
         let pn = Jid::new("15551234567", Server::Whatsapp);
         let lid = Jid::new("236395184570386", Server::Lid);
         let aliases = Aliases { pn: Some(pn.clone()), lid: Some(lid.clone()), username: Username::parse("ann") };
-        let mut samples = vec![
-            Event::MessageReceived(Box::new(MessageEvent {
-                id: MessageId::new("3EB0"),
-                chat: lid.clone(),
-                chat_aliases: aliases.clone(),
-                sender: lid.clone().with_device(3),
-                sender_aliases: aliases.clone(),
-                from_me: true,
-                timestamp: 1_790_000_000,
-                push_name: Some("Ann".into()),
-                offline: true,
-                content: Bytes::from_static(b"\x0a\x02hi"),
-            })),
-            Event::SendFinished(Box::new(SendReport {
+        let mut samples = vec![Event::MessageReceived(Box::new(MessageEvent {
+            id: MessageId::new("3EB0"),
+            chat: lid.clone(),
+            chat_aliases: aliases.clone(),
+            sender: lid.clone().with_device(3),
+            sender_aliases: aliases.clone(),
+            from_me: true,
+            timestamp: 1_790_000_000,
+            push_name: Some("Ann".into()),
+            offline: true,
+            content: Bytes::from_static(b"\x0a\x02hi"),
+        }))];
+        let results = [
+            SendResult::Accepted { timestamp: 1_790_000_000 },
+            SendResult::Refused { code: 479 },
+            SendResult::TokenMissing,
+            SendResult::Restricted { until: Some(1_790_000_000) },
+            SendResult::Restricted { until: None },
+            SendResult::NobodyToSendTo,
+            SendResult::Unlinked,
+        ];
+        let checks = [ListCheck::Agreed, ListCheck::Repaired, ListCheck::Unexplained];
+        let outcomes = [
+            DeviceOutcome::Sent,
+            DeviceOutcome::NoSession,
+            DeviceOutcome::BundleRefused,
+            DeviceOutcome::Gone,
+            DeviceOutcome::Repaired,
+            DeviceOutcome::Skipped(SkipReason::RepairRefused(479)),
+        ];
+        for (result, lists) in results.into_iter().zip(checks.into_iter().cycle()) {
+            samples.push(Event::SendFinished(Box::new(SendReport {
                 op: None,
                 id: MessageId::new("3EB1"),
                 chat: pn.clone(),
                 chat_aliases: aliases.clone(),
-                timestamp: None,
-                refused: Some(479),
-                devices: vec![(lid.clone(), DeviceOutcome::Sent), (lid.clone().with_device(2), DeviceOutcome::Gone)],
-            })),
-        ];
+                result,
+                lists,
+                devices: outcomes.map(|outcome| (lid.clone().with_device(2), outcome)).to_vec(),
+            })));
+        }
         for kind in [ReceiptKind::Delivered, ReceiptKind::Retry, ReceiptKind::Other("view".into())] {
             samples.push(Event::ReceiptReceived(Box::new(ReceiptEvent {
                 chat: pn.clone(),

@@ -18,6 +18,7 @@ pub(crate) mod inbox;
 pub(crate) mod life;
 pub(crate) mod linking;
 pub(crate) mod outbox;
+mod outcome;
 pub(crate) mod peer;
 pub(crate) mod prekeys;
 pub(crate) mod ratchets;

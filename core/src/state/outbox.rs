@@ -2,8 +2,9 @@
 //!
 //! Its plaintext is kept for a while after that, to answer peers that could not decrypt.
 
+use super::outcome::OutcomeRecord;
 use super::record::{BadRecord, Stored, open, seal};
-use crate::api::{MessageId, Record, Space};
+use crate::api::{DeviceOutcome, MessageId, Record, Space};
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -27,6 +28,38 @@ pub(crate) struct Entry {
     /// When it was accepted, in milliseconds since 1970.
     pub(crate) accepted: u64,
     pub(crate) state: EntryState,
+    /// When the server took it, in seconds since 1970.
+    pub(crate) taken: Option<u64>,
+    /// The server's code, if it refused.
+    pub(crate) refused: Option<u32>,
+    /// The server took it but knows devices that it was not made for: they come next, then the report.
+    pub(crate) repair: Option<Repair>,
+    /// The server wanted a token; it is tried once more.
+    pub(crate) wants_token: bool,
+}
+
+/// What is known of the devices of a send that the server took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repair {
+    /// The hash of the devices that the server knows.
+    pub(crate) phash: String,
+    /// Whether lists were found that have this hash.
+    pub(crate) explained: bool,
+    /// What became of each device so far. Those marked `Repaired` are on their way.
+    pub(crate) devices: Vec<(Jid, DeviceOutcome)>,
+}
+
+impl Entry {
+    /// A send that was accepted now, in milliseconds since 1970.
+    pub(crate) const fn new(id: MessageId, chat: Jid, content: Bytes, accepted: u64) -> Self {
+        let state = EntryState::Pending;
+        Self { id, chat, content, accepted, state, taken: None, refused: None, repair: None, wants_token: false }
+    }
+
+    /// Whether something is still to be sent, and its report with it.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.state, EntryState::Pending) || self.repair.is_some()
+    }
 }
 
 /// How far a send has come.
@@ -75,6 +108,25 @@ struct EntryRecord {
     accepted: u64,
     #[prost(uint32, tag = "5")]
     state: u32,
+    #[prost(uint64, optional, tag = "6")]
+    taken: Option<u64>,
+    #[prost(uint32, optional, tag = "7")]
+    refused: Option<u32>,
+    #[prost(message, optional, tag = "8")]
+    repair: Option<RepairRecord>,
+    #[prost(bool, tag = "9")]
+    wants_token: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct RepairRecord {
+    #[prost(string, tag = "1")]
+    phash: String,
+    #[prost(bool, tag = "2")]
+    explained: bool,
+    #[prost(message, repeated, tag = "3")]
+    devices: Vec<OutcomeRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -106,6 +158,14 @@ impl Stored for Entry {
             content: self.content.clone(),
             accepted: self.accepted,
             state,
+            taken: self.taken,
+            refused: self.refused,
+            repair: self.repair.as_ref().map(|repair| RepairRecord {
+                phash: repair.phash.clone(),
+                explained: repair.explained,
+                devices: repair.devices.iter().map(OutcomeRecord::of).collect(),
+            }),
+            wants_token: self.wants_token,
         };
         seal(VERSION, &record)
     }
@@ -125,7 +185,20 @@ impl Stored for Entry {
             content: found.content,
             accepted: found.accepted,
             state,
+            taken: found.taken,
+            refused: found.refused,
+            repair: found.repair.map(Repair::try_from).transpose()?,
+            wants_token: found.wants_token,
         })
+    }
+}
+
+impl TryFrom<RepairRecord> for Repair {
+    type Error = BadRecord;
+
+    fn try_from(found: RepairRecord) -> Result<Self, BadRecord> {
+        let devices = found.devices.iter().map(OutcomeRecord::read).collect::<Result<_, _>>()?;
+        Ok(Self { phash: found.phash, explained: found.explained, devices })
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::style::Style;
 use serde_json::{Value, json};
 use whatsio::api::{
-    Aliases, ChatState, DeviceOutcome, Event, EventId, MessageId, OpResult, Presence, ReceiptKind, Recommendation,
-    SendReport,
+    Aliases, ChatState, DeviceOutcome, Event, EventId, ListCheck, MessageId, OpResult, Presence, ReceiptKind,
+    Recommendation, SendReport, SendResult,
 };
 use whatsio::{Jid, content};
 
@@ -51,10 +51,15 @@ pub(crate) fn send_finished(report: &SendReport) -> Value {
         "id": report.id.as_str(),
         "chat": report.chat.to_string(),
         "sent": report.is_sent(),
-        "timestamp": report.timestamp,
-        "refused": report.refused,
+        "result": result_word(report.result),
+        "timestamp": report.timestamp(),
+        "refused": report.refused(),
+        "lists": lists_word(report.lists),
         "devices": devices,
     });
+    if let (SendResult::Restricted { until }, Some(members)) = (report.result, object.as_object_mut()) {
+        members.insert("until".into(), json!(until));
+    }
     name(&mut object, "chat", &report.chat_aliases);
     object
 }
@@ -171,10 +176,12 @@ pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
             let sender = known_as(&receipt.sender, &receipt.sender_aliases);
             format!("{} {} by {sender}", known_as(&receipt.chat, &receipt.chat_aliases), style.dim(what))
         }
-        Event::SendFinished(report) => match report.refused {
-            Some(code) => style.bad(format!("{} not sent: code {code}", report.id)).to_string(),
-            None => format!("{} sent to {} devices", report.id, report.devices.len()),
-        },
+        Event::SendFinished(report) if report.is_sent() => {
+            format!("{} sent to {} devices", report.id, report.devices.len())
+        }
+        Event::SendFinished(report) => {
+            style.bad(format!("{} not sent: {}", report.id, explained(report.result))).to_string()
+        }
         Event::PresenceChanged(event) => {
             let went = if event.presence == Presence::Available { "is online" } else { "went offline" };
             format!("{} {went}", known_as(&event.user, &event.user_aliases))
@@ -216,12 +223,52 @@ fn receipt_word(kind: &ReceiptKind) -> &str {
     }
 }
 
+/// One word for what became of a message; never renamed.
+const fn result_word(result: SendResult) -> &'static str {
+    match result {
+        SendResult::Accepted { .. } => "accepted",
+        SendResult::Refused { .. } => "refused",
+        SendResult::TokenMissing => "token_missing",
+        SendResult::Restricted { .. } => "restricted",
+        SendResult::NobodyToSendTo => "nobody_to_send_to",
+        SendResult::Unlinked => "unlinked",
+        _ => "unknown",
+    }
+}
+
+/// What became of a message that was not sent, for people.
+pub(crate) fn explained(result: SendResult) -> String {
+    match result {
+        SendResult::Accepted { .. } => "it was sent".into(),
+        SendResult::Refused { code } => format!("the server refuses it with code {code}"),
+        SendResult::TokenMissing => "the server wants proof that the contact knows this account".into(),
+        SendResult::Restricted { until: Some(until) } => {
+            format!("the server restricts this account until {until} (seconds since 1970)")
+        }
+        SendResult::Restricted { until: None } => "the server restricts this account".into(),
+        SendResult::NobodyToSendTo => "no device of the receiver could be reached".into(),
+        SendResult::Unlinked => "this device was unlinked".into(),
+        _ => "for a reason unknown to this version".into(),
+    }
+}
+
+const fn lists_word(lists: ListCheck) -> &'static str {
+    match lists {
+        ListCheck::Agreed => "agreed",
+        ListCheck::Repaired => "repaired",
+        ListCheck::Unexplained => "unexplained",
+        _ => "unknown",
+    }
+}
+
 const fn outcome_word(outcome: DeviceOutcome) -> &'static str {
     match outcome {
         DeviceOutcome::Sent => "sent",
         DeviceOutcome::NoSession => "no_session",
         DeviceOutcome::BundleRefused => "bundle_refused",
         DeviceOutcome::Gone => "gone",
+        DeviceOutcome::Repaired => "repaired",
+        DeviceOutcome::Skipped(_) => "skipped",
         _ => "unknown",
     }
 }

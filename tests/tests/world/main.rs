@@ -12,5 +12,6 @@ mod crashes;
 mod linking;
 mod messages;
 mod pairing_code;
+mod report;
 mod retry;
 mod storage;

@@ -12,7 +12,7 @@ pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, ChatStateEvent, Presence, PresenceEvent};
 pub use retry::{UnanswerableReason, UnansweredRetry};
-pub use send::{DeviceOutcome, OpResult, SendReport};
+pub use send::{DeviceOutcome, ListCheck, OpResult, SendReport, SendResult, SkipReason};
 
 use super::{EventId, MessageId, OpId};
 use crate::types::Jid;
@@ -98,7 +98,8 @@ pub enum Event {
         /// The message's id.
         id: MessageId,
     },
-    /// A send has reached the server, or can never do so. Durable; exactly one per accepted send.
+    /// A send has reached the server and all devices that the server knows, or can never do so. Durable; exactly one per
+    /// accepted send.
     SendFinished(Box<SendReport>),
     /// An operation that is not a send has ended. Exactly one per accepted verb that returned an [`OpId`].
     OperationFinished {

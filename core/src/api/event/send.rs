@@ -4,7 +4,7 @@ use super::Aliases;
 use crate::api::{MessageId, OpId};
 use crate::types::Jid;
 
-/// How a send ended.
+/// How a send ended. That it was delivered or read is told later, by receipts for the same id.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SendReport {
@@ -16,10 +16,10 @@ pub struct SendReport {
     pub chat: Jid,
     /// All known addresses of the chat's user; empty for a group.
     pub chat_aliases: Aliases,
-    /// When the server took it, in seconds since 1970; `None` if it did not.
-    pub timestamp: Option<u64>,
-    /// The server's error code, if it refused.
-    pub refused: Option<u32>,
+    /// What became of the message.
+    pub result: SendResult,
+    /// Whether the server and this client meant the same devices.
+    pub lists: ListCheck,
     /// What happened for each device that was addressed or left out.
     pub devices: Vec<(Jid, DeviceOutcome)>,
 }
@@ -28,8 +28,74 @@ impl SendReport {
     /// Whether the server took the message.
     #[must_use]
     pub const fn is_sent(&self) -> bool {
-        self.timestamp.is_some()
+        matches!(self.result, SendResult::Accepted { .. })
     }
+
+    /// When the server took it, in seconds since 1970; `None` if it did not.
+    #[must_use]
+    pub const fn timestamp(&self) -> Option<u64> {
+        match self.result {
+            SendResult::Accepted { timestamp } => Some(timestamp),
+            _ => None,
+        }
+    }
+
+    /// The server's error code, if it refused.
+    #[must_use]
+    pub const fn refused(&self) -> Option<u32> {
+        match self.result {
+            SendResult::Refused { code } => Some(code),
+            SendResult::TokenMissing | SendResult::Restricted { .. } => Some(TOKEN_OR_RESTRICTION),
+            _ => None,
+        }
+    }
+}
+
+/// The code that stands for two causes, which want opposite reactions.
+const TOKEN_OR_RESTRICTION: u32 = 463;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendResult {
+    /// The server took it.
+    Accepted {
+        /// When, in seconds since 1970.
+        timestamp: u64,
+    },
+    /// The server refused it.
+    Refused {
+        /// Its code.
+        code: u32,
+    },
+    /// The server wants proof that the contact knows this account (code 463), and there is none to be had. It was tried
+    /// twice.
+    TokenMissing,
+    /// The server restricts this account (code 463): new chats cannot be begun. It was tried once; when to try again is
+    /// the application's to decide.
+    Restricted {
+        /// Until when, in seconds since 1970, if the server says so.
+        until: Option<u64>,
+    },
+    /// There is no device that a ciphertext could be made for.
+    NobodyToSendTo,
+    /// This device was unlinked before the message could go out.
+    Unlinked,
+}
+
+/// Whether the server and this client meant the same devices. The server says so by a hash over all devices of both
+/// sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ListCheck {
+    /// They did, as far as the server said.
+    #[default]
+    Agreed,
+    /// Not at first: the lists were fetched again, and devices that were missing got the message under the same id.
+    Repaired,
+    /// The server's hash differs even from that of fresh lists, or there were none to be had. There is one round of
+    /// repair for each send.
+    Unexplained,
 }
 
 /// What happened for one device of a send.
@@ -44,6 +110,18 @@ pub enum DeviceOutcome {
     BundleRefused,
     /// The server no longer knows the device.
     Gone,
+    /// It was missing from the list; a ciphertext for it went out afterwards, under the same id.
+    Repaired,
+    /// It was left out.
+    Skipped(SkipReason),
+}
+
+/// Why a device was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// It was missing from the list, and the server refused what was made for it afterwards, with this code.
+    RepairRefused(u32),
 }
 
 /// How an operation that is not a send ended.

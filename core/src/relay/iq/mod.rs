@@ -54,6 +54,9 @@ impl Relay {
             Some("result" | "error") => return,
             _ => true,
         };
+        if self.requests.len() < NAMESPACES_COUNTED || self.requests.contains_key(xmlns.as_ref() as &str) {
+            *self.requests.entry(xmlns.to_string()).or_default() += 1;
+        }
         let fault = self.faults.request(&xmlns);
         let answer = match fault {
             Some(RequestFault::Silence) => return,
@@ -127,6 +130,9 @@ impl Relay {
         node
     }
 }
+
+/// Namespaces whose requests are counted; there are not so many.
+const NAMESPACES_COUNTED: usize = 64;
 
 /// The answer to a request, under its id and from whom it was sent to.
 pub(super) fn reply_to(now: Now, request: &Node, id: &str, answer: Answer) -> Node {

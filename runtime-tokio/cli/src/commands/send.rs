@@ -7,7 +7,7 @@ use crate::{chat, session};
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 use tokio::time::timeout;
-use whatsio::api::{DeviceOutcome, Event, MessageId, Recommendation, SendReport};
+use whatsio::api::{DeviceOutcome, Event, MessageId, Recommendation, SendReport, SendResult};
 use whatsio::{Client, Events, content};
 
 pub(crate) async fn run(global: &Global, args: SendArgs) -> Result<ExitCode, Failure> {
@@ -28,10 +28,10 @@ pub(crate) async fn run(global: &Global, args: SendArgs) -> Result<ExitCode, Fai
     client.shutdown().await;
     let report = result.map_err(|_| Failure::TimedOut(args.timeout, "sending"))??;
     print(&args, &report);
-    match report.refused {
-        Some(code) => Err(Failure::Refused(code)),
-        None if report.is_sent() => Ok(ExitCode::SUCCESS),
-        None => Err(Failure::Other("no device of the receiver could be reached".into())),
+    match report.result {
+        SendResult::Accepted { .. } => Ok(ExitCode::SUCCESS),
+        SendResult::Refused { code } => Err(Failure::Refused(code)),
+        other => Err(Failure::Other(crate::report::explained(other))),
     }
 }
 
@@ -72,13 +72,17 @@ fn print(args: &SendArgs, report: &SendReport) {
     }
     println!("{}", report.id);
     let style = Style::of_stderr();
-    let sent = report.devices.iter().filter(|(_, outcome)| *outcome == DeviceOutcome::Sent).count();
+    let sent = report.devices.iter().filter(|(_, outcome)| is_sent(*outcome)).count();
     if report.is_sent() {
         eprintln!("{} to {sent} devices", style.good("sent"));
     }
     for (device, outcome) in &report.devices {
-        if *outcome != DeviceOutcome::Sent {
+        if !is_sent(*outcome) {
             eprintln!("{} not to {device}: {outcome:?}", style.dim("note:"));
         }
     }
+}
+
+const fn is_sent(outcome: DeviceOutcome) -> bool {
+    matches!(outcome, DeviceOutcome::Sent | DeviceOutcome::Repaired)
 }

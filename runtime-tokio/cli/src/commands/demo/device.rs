@@ -80,10 +80,11 @@ impl Device {
     pub(crate) async fn say(&self, to: &Jid, text: &str, expected: &[Name]) -> Result<SendReport, Failure> {
         self.board.note(|ledger| ledger.will_send(text, expected));
         let report = self.client.send_text(to, text).await?;
-        if let Some(code) = report.refused {
+        if let Some(code) = report.refused() {
             return Err(Failure::Refused(code));
         }
-        match report.devices.iter().find(|(_, outcome)| *outcome != DeviceOutcome::Sent) {
+        let has_it = |outcome: &DeviceOutcome| matches!(outcome, DeviceOutcome::Sent | DeviceOutcome::Repaired);
+        match report.devices.iter().find(|(_, outcome)| !has_it(outcome)) {
             Some((_, outcome)) => Err(Failure::Other(format!("{} could not reach a device: {outcome:?}", self.name))),
             None => Ok(report),
         }
