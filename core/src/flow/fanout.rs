@@ -51,7 +51,7 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
     let chat = aliases.lid.clone().or_else(|| aliases.pn.clone()).unwrap_or_else(|| entry.chat.to_user());
 
     let mut targets = Vec::with_capacity(theirs.devices.len() + 4);
-    let repair = entry.repair.as_ref();
+    let repair = entry.repair.as_deref();
     if !to_self {
         targets.extend(theirs.devices.iter().map(|device| target(&chat, peer, device, false)));
     }

@@ -59,7 +59,8 @@ pub(crate) fn begin(
         devices::outdate(txn, peer)?;
         devices::outdate(txn, PeerId::SELF)?;
     }
-    let entry = Entry { state: EntryState::Sent, taken: Some(taken), repair: Some(repair), ..entry.clone() };
+    let repair = Some(Box::new(repair));
+    let entry = Entry { state: EntryState::Sent, taken: Some(taken), repair, ..entry.clone() };
     txn.write(record_id(sequence), &entry);
     txn.change(Step::Enqueue(Job::send(sequence, peer)));
     Ok(())
@@ -105,7 +106,7 @@ pub(crate) fn send(
     let Some(stanza) = stanza else { return finish(txn, live, sequence, entry, repair) };
     let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
     txn.change(Step::Progressed(sequence, Progress { op, devices: repair.devices.clone() }));
-    txn.write(record_id(sequence), &Entry { repair: Some(repair), ..entry.clone() });
+    txn.write(record_id(sequence), &Entry { repair: Some(Box::new(repair)), ..entry.clone() });
     txn.effect(Effect::Stanza(live.connection, stanza));
     Ok(())
 }

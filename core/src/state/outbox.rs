@@ -33,7 +33,7 @@ pub(crate) struct Entry {
     /// The server's code, if it refused.
     pub(crate) refused: Option<u32>,
     /// The server took it but knows devices that it was not made for: they come next, then the report.
-    pub(crate) repair: Option<Repair>,
+    pub(crate) repair: Option<Box<Repair>>,
     /// The server wanted a token; it is tried once more.
     pub(crate) wants_token: bool,
 }
@@ -187,7 +187,7 @@ impl Stored for Entry {
             state,
             taken: found.taken,
             refused: found.refused,
-            repair: found.repair.map(Repair::try_from).transpose()?,
+            repair: found.repair.map(|found| Repair::try_from(found).map(Box::new)).transpose()?,
             wants_token: found.wants_token,
         })
     }
