@@ -18,7 +18,8 @@ use whatsio::api::{
 };
 use whatsio::relay::{Cut, RelayOptions, RelayServer};
 use whatsio::{
-    AccountId, Client, ClientBuilder, MemoryStore, SendError, SqliteStore, Stopped, Storage, Store, content,
+    AccountId, Client, ClientBuilder, MemoryStore, OperationError, SendError, SqliteStore, Stopped, Storage, Store,
+    content,
 };
 use whatsio_store::LoadError;
 
@@ -56,6 +57,29 @@ async fn two_accounts_link_and_talk() {
 
     bob.client.reply(&message, "hello yourself").await.unwrap();
     assert_eq!(alice.text().await, "hello yourself");
+}
+
+#[tokio::test]
+async fn a_device_links_by_a_code_typed_on_the_phone() {
+    let relay = relay().await;
+    let (client, events) = at(&relay).start().await.unwrap();
+    let mut alice = Peer { client, events };
+    assert!(matches!(alice.client.request_pair_code("12", None).await, Err(OperationError::Refused(_))));
+    alice.client.request_pair_code("+1 555 010 0001", Some("ABCD-1234")).await.unwrap();
+    let shown = alice.until(|event| matches!(event, Event::CodeShown { .. })).await;
+    let Event::CodeShown { code, .. } = shown.event() else { panic!("not a code") };
+    assert_eq!(code, "ABCD-1234");
+    let entered = relay.handle().with(|relay, now| relay.enter_code(now, "15550100001", "abcd1234")).await.unwrap();
+    entered.unwrap();
+    alice.until(|event| matches!(event, Event::CodeConfirmed)).await.handled();
+    alice.until(|event| matches!(event, Event::Linked { .. })).await.handled();
+    alice.until(|event| matches!(event, Event::Connected)).await.handled();
+    assert_eq!(alice.jid().await.user(), "15550100001");
+    assert!(matches!(alice.client.request_pair_code("15550100001", None).await, Err(OperationError::Refused(_))));
+
+    let bob = Peer::link(&relay, None, at(&relay)).await;
+    bob.client.send_text(&alice.jid().await, "welcome").await.unwrap();
+    assert_eq!(alice.text().await, "welcome");
 }
 
 #[tokio::test]

@@ -57,10 +57,10 @@ pub struct World {
     pub now: Now,
     links: BTreeMap<LinkId, Name>,
     next_link: u64,
+    /// Everything the relay told about itself, in order.
+    pub told: Vec<RelayEvent>,
     /// Links that cannot be made while this is set.
     pub unreachable: bool,
-    /// What the relay told about itself.
-    pub told: Vec<RelayEvent>,
 }
 
 impl World {

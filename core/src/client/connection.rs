@@ -4,7 +4,9 @@ use super::backlog::Backlog;
 use super::ending::{Aftermath, Ending};
 use super::socket::Phase;
 use super::{Client, Job, flow};
-use crate::api::{Disconnect, Endpoint, Event, Misuse, OpResult, Output, Recommendation};
+use crate::api::{
+    Disconnect, Endpoint, Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpResult, Output, Recommendation,
+};
 
 impl Client {
     pub(super) fn open(&mut self, opening: Box<flow::Opening>) {
@@ -86,6 +88,10 @@ impl Client {
             Aftermath::Reconnect | Aftermath::Pause => Recommendation::Stop,
             Aftermath::Stay(recommendation) => {
                 self.wanted = false;
+                if let (None, Some(code)) = (&self.live.me, ending.refusal()) {
+                    let (step, reason) = (LinkStep::Registration, LinkFailureReason::Refused(code));
+                    self.tell(Event::LinkFailed(LinkFailure { step, reason }));
+                }
                 if let Some(op) = self.live.linking.op.take() {
                     self.tell(Event::OperationFinished { op, result: OpResult::Lost });
                 }

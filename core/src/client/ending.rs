@@ -117,6 +117,14 @@ impl Ending {
         }
     }
 
+    /// The code with which the server turns this client away for good, whoever it is.
+    pub(crate) const fn refusal(self) -> Option<u32> {
+        match self {
+            Self::Banned(_) | Self::Refused(_) | Self::Outdated => self.code(),
+            _ => None,
+        }
+    }
+
     /// What follows.
     pub(crate) const fn aftermath(self) -> Aftermath {
         match self {

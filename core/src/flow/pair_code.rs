@@ -11,6 +11,7 @@ use crate::pairing::code::{AwaitingPrimaryHello, FinishRandom, WrapRandom, platf
 use crate::pairing::qr::PlatformId;
 use crate::stanza::{CompanionFinish, CompanionHello, LinkCodeNotice};
 use crate::state::account::{self, Account};
+use crate::state::life::{self, Life};
 use crate::state::linking::{CodeAttempt, Hello, Linking};
 use crate::types::{Jid, Server};
 use bytes::Bytes;
@@ -43,6 +44,7 @@ pub(super) fn begin(
         txn.tell(Event::OperationFinished { op, result: OpResult::Superseded });
         return Ok(());
     }
+    let has_account = account.is_some();
     let code = custom.cloned().unwrap_or_else(|| Code::generate(txn.rng));
     let asked = txn.now.unix;
     linking::end_op(txn, live, OpResult::Superseded);
@@ -64,6 +66,10 @@ pub(super) fn begin(
     }
     linking.code = Some(attempt);
     linking::write(txn, &linking);
+    if !has_account {
+        // Nothing may be stored without it: the next life would not know that it is the next.
+        txn.write(life::ID, &Life(live.epoch));
+    }
     Ok(())
 }
 

@@ -55,6 +55,14 @@ pub enum RelayEvent {
         /// What it shows, as companions show it.
         code: ShownCode,
     },
+    /// An unlinked companion has answered what it was told by [`Relay::renew_link_secret`](super::Relay::renew_link_secret)
+    /// or [`Relay::refresh_code`](super::Relay::refresh_code), or the phone's hello.
+    NoticeAnswered {
+        /// Its connection.
+        link: LinkId,
+        /// The code with which it refuses, if it does.
+        error: Option<u16>,
+    },
     /// A companion was linked; it will come back and log in.
     Linked(Jid),
     /// Linking ended without a new device: the companion refused or its answer did not check out.

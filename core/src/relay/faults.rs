@@ -54,6 +54,12 @@ pub enum LinkingFault {
     WrongMac,
     /// The account's signature over the companion is wrong.
     WrongSignature,
+    /// The container is cut off in the middle.
+    Damaged,
+    /// The account is hosted by the Cloud API, this device is not. Not a fault: every companion must take it.
+    HostedAccount,
+    /// Account and device are hosted. Not a fault, either.
+    HostedDevice,
     /// The stream is closed after linking without the stream error 515.
     Without515,
     /// The request for a passkey brings options that are no JSON; asked for, they are right.

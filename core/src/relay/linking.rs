@@ -10,12 +10,12 @@ use super::Relay;
 use super::bundle::{Bundle, SignedKey};
 use super::directory::{AccountId, Companion, DeviceId, Namespace};
 use super::event::{LinkId, RelayEvent, ScanError};
-use super::faults::LinkingFault;
+use super::faults::{LinkingFault, RequestFault};
 use super::iq::reply_to;
 use super::link::Stage;
 use super::mailbox::Mailbox;
 use super::notices::Change;
-use super::phone::{Invitation, Phone, Voucher, WRAPPED, signed_by, unwrap, wrap};
+use super::phone::{Hosting, Invitation, Phone, Voucher, WRAPPED, signed_by, unwrap, wrap};
 use super::wire::Look;
 use crate::binary::Node;
 use crate::crypto::{KeyPair, PublicKey, Secret};
@@ -28,7 +28,7 @@ pub(super) struct Registration {
     references: Vec<String>,
     pub(super) deadline: u64,
     pub(super) pending: Option<Pending>,
-    code: Option<CodeAttempt>,
+    pub(super) code: Option<CodeAttempt>,
 }
 
 /// A linking that waits for the companion's answer.
@@ -40,9 +40,9 @@ pub(super) struct Pending {
 }
 
 /// A linking by code under way.
-struct CodeAttempt {
-    number: String,
-    reference: String,
+pub(super) struct CodeAttempt {
+    pub(super) number: String,
+    pub(super) reference: String,
     wrapped: [u8; WRAPPED],
     /// The phone's ephemeral key and what it took for the companion's, once a code was typed.
     typed: Option<(KeyPair, PublicKey)>,
@@ -145,6 +145,9 @@ impl Relay {
         if stanza.is("xmlstreamend") {
             return self.close(now, link);
         }
+        if stanza.is("ack") {
+            return self.take_unlinked_ack(link, stanza);
+        }
         let (true, Some(id)) = (stanza.is("iq"), stanza.owned("id")) else { return };
         let kind = stanza.owned("type").unwrap_or_default();
         if matches!(kind.as_str(), "result" | "error") {
@@ -160,13 +163,20 @@ impl Relay {
             return;
         }
         let code = stanza.child("link_code_companion_reg");
+        let fault = self.faults.request(&xmlns);
         let answer = match (xmlns.as_str(), code) {
+            _ if fault == Some(RequestFault::Silence) => return,
+            (_, _) if let Some(RequestFault::Error(code)) = fault => Err(code),
             ("w:p" | "urn:xmpp:ping", _) => Ok(Vec::new()),
             ("md", Some(code)) => self.take_code_stage(link, code),
             _ => Err(405),
         };
         let accepted = answer.is_ok();
-        self.send(link, &reply_to(now, stanza, &id, answer));
+        let reply = reply_to(now, stanza, &id, answer);
+        match fault {
+            Some(RequestFault::Delay(milliseconds)) => self.send_later(now, milliseconds, link, reply),
+            _ => self.send(link, &reply),
+        }
         if let Some(code) = code.filter(|code| accepted && code.text("stage").as_deref() == Some("companion_finish")) {
             self.finish_code(now, link, code);
         }
@@ -186,6 +196,10 @@ impl Relay {
             .child("link_code_pairing_wrapped_companion_ephemeral_pub")
             .and_then(Look::array::<WRAPPED>)
             .ok_or(400_u16)?;
+        let display = code.child("companion_platform_display").and_then(Node::bytes);
+        if display.is_some_and(|name| !std::str::from_utf8(&name).is_ok_and(is_display)) {
+            return Err(400);
+        }
         let noise_key = code.child("companion_server_auth_key_pub").and_then(Look::array::<32>).ok_or(400_u16)?;
         let reference = format!("2@{}", URL_SAFE_NO_PAD.encode(self.random::<24>()));
         let open = self.registration_mut(link).ok_or(400_u16)?;
@@ -245,11 +259,20 @@ impl Relay {
             return Err(ScanError::TooManyCompanions);
         }
         let number = found.next_number(&reserved).ok_or(ScanError::TooManyCompanions)?;
-        let mut voucher = found.phone.vouch(&mut self.rng, now.unix_seconds(), &identity, secret);
+        let hosting = if self.faults.linking(LinkingFault::HostedDevice) {
+            Hosting::AccountAndDevice
+        } else if self.faults.linking(LinkingFault::HostedAccount) {
+            Hosting::Account
+        } else {
+            Hosting::None
+        };
+        let mut voucher = found.phone.vouch(&mut self.rng, now.unix_seconds(), &identity, secret, hosting);
         if self.faults.linking(LinkingFault::WrongMac) {
             voucher.spoil_mac(found.phone.identity(), &mut self.rng);
         } else if self.faults.linking(LinkingFault::WrongSignature) {
             voucher.spoil_signature(found.phone.identity(), secret);
+        } else if self.faults.linking(LinkingFault::Damaged) {
+            voucher.cut_container();
         }
         let (pn, lid) = (found.user(Namespace::Pn).with_device(number), found.user(Namespace::Lid).with_device(number));
         let request = self.next_id();
@@ -413,6 +436,15 @@ fn registered(data: &DevicePairingRegistrationData) -> Option<Bundle> {
 fn is_number(text: &str) -> bool {
     (5..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0')
 }
+
+/// Whether a companion names itself `Browser (OS)` with words that the production server knows; it refuses others.
+fn is_display(name: &str) -> bool {
+    let parts = name.strip_suffix(')').and_then(|name| name.split_once(" ("));
+    parts.is_some_and(|(browser, os)| BROWSERS.contains(&browser) && SYSTEMS.contains(&os))
+}
+
+const BROWSERS: [&str; 7] = ["Chrome", "Firefox", "Safari", "Edge", "Opera", "IE", "Desktop"];
+const SYSTEMS: [&str; 8] = ["Windows", "Mac OS", "Linux", "Ubuntu", "Debian", "Chrome OS", "Android", "iOS"];
 
 /// References in one `pair-device`; clients give the first a longer time only when there are exactly six.
 const REFERENCES: usize = 6;

@@ -23,6 +23,7 @@ mod notices;
 mod passkey;
 mod phone;
 mod presence;
+mod prods;
 mod puppets;
 mod receipts;
 mod routing;

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use prost::Message;
 use whatsio_proto::adv::{
-    AdvDeviceIdentity, AdvKeyIndexList, AdvSignedDeviceIdentity, AdvSignedDeviceIdentityHmac, AdvSignedKeyIndexList,
+    AdvDeviceIdentity, AdvEncryptionType, AdvKeyIndexList, AdvSignedDeviceIdentity, AdvSignedDeviceIdentityHmac,
+    AdvSignedKeyIndexList,
 };
 
 use super::bundle::{Bundle, SignedKey};
@@ -39,6 +40,15 @@ pub(crate) struct Voucher {
     signature: Signature,
     /// What the companion gets: the signed identity under the MAC of the secret that both know.
     pub(crate) container: Bytes,
+    hosting: Hosting,
+}
+
+/// What of an account is hosted by the Cloud API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hosting {
+    None,
+    Account,
+    AccountAndDevice,
 }
 
 /// What a companion shows to be scanned.
@@ -54,6 +64,8 @@ mod prefix {
     pub(super) const ACCOUNT: &[u8] = &[6, 0];
     pub(super) const DEVICE: &[u8] = &[6, 1];
     pub(super) const KEY_INDEX_LIST: &[u8] = &[6, 2];
+    pub(super) const HOSTED_ACCOUNT: &[u8] = &[6, 5];
+    pub(super) const HOSTED_DEVICE: &[u8] = &[6, 6];
 }
 
 impl Phone {
@@ -84,24 +96,36 @@ impl Phone {
     }
 
     /// Signs a companion's identity under the next key index. The index is used up even if linking fails.
-    pub(crate) fn vouch(&mut self, rng: &mut Rng, seconds: u64, companion: &[u8; 32], secret: &Secret<32>) -> Voucher {
+    pub(crate) fn vouch(
+        &mut self,
+        rng: &mut Rng,
+        seconds: u64,
+        companion: &[u8; 32],
+        secret: &Secret<32>,
+        hosting: Hosting,
+    ) -> Voucher {
+        let hosted = AdvEncryptionType::Hosted as i32;
+        let device_type = (hosting == Hosting::AccountAndDevice).then_some(hosted);
         self.current_index = self.current_index.saturating_add(1);
         let details = Bytes::from(
             AdvDeviceIdentity {
                 raw_id: Some(self.raw_id),
                 timestamp: Some(seconds),
                 key_index: Some(self.current_index),
-                ..Default::default()
+                account_type: (hosting != Hosting::None).then_some(hosted),
+                device_type,
             }
             .encode_to_vec(),
         );
-        let signature = self.identity.sign(&[prefix::ACCOUNT, &details, companion], &rng.bytes());
+        let prefix = if device_type.is_some() { prefix::HOSTED_ACCOUNT } else { prefix::ACCOUNT };
+        let signature = self.identity.sign(&[prefix, &details, companion], &rng.bytes());
         let mut voucher = Voucher {
             key_index: self.current_index,
             companion: PublicKey::from_bytes(*companion),
             details,
             signature,
             container: Bytes::new(),
+            hosting,
         };
         voucher.seal(self.identity(), secret);
         voucher
@@ -183,11 +207,13 @@ impl Voucher {
 
     fn seal(&mut self, account: &PublicKey, secret: &Secret<32>) {
         let identity = self.identity(account).encode_to_vec();
-        let mac = hmac_sha256(secret.expose(), &[&identity]);
+        let is_hosted = self.hosting != Hosting::None;
+        let prefix = if is_hosted { prefix::HOSTED_ACCOUNT } else { &[] };
+        let mac = hmac_sha256(secret.expose(), &[prefix, &identity]);
         self.container = AdvSignedDeviceIdentityHmac {
             details: Some(identity.into()),
             hmac: Some(Bytes::copy_from_slice(&mac)),
-            account_type: None,
+            account_type: is_hosted.then_some(AdvEncryptionType::Hosted as i32),
         }
         .encode_to_vec()
         .into();
@@ -206,6 +232,11 @@ impl Voucher {
         self.seal(account, secret);
     }
 
+    /// Makes the companion find something that does not parse.
+    pub(crate) fn cut_container(&mut self) {
+        self.container.truncate(self.container.len() / 2);
+    }
+
     /// Checks the companion's answer; gives its complete identity as peers will see it. The account's key may be left out
     /// of the answer, and usually is.
     pub(crate) fn check(&self, account: &PublicKey, answer: &[u8]) -> Option<Bytes> {
@@ -215,8 +246,13 @@ impl Voucher {
             && answer.account_signature.as_deref() == Some(self.signature.as_bytes())
             && (key.is_empty() || key == account.as_bytes());
         let device = Signature::from_slice(answer.device_signature.as_deref().unwrap_or_default()).ok()?;
-        let signed: [&[u8]; 4] = [prefix::DEVICE, &self.details, self.companion.as_bytes(), account.as_bytes()];
-        if !unchanged || self.companion.verify(&signed, &device).is_err() {
+        let is_signed = |prefix: &[u8]| {
+            let signed = [prefix, &self.details, self.companion.as_bytes(), account.as_bytes()];
+            self.companion.verify(&signed, &device).is_ok()
+        };
+        // Companions differ in what they sign a hosted identity with.
+        let is_true = is_signed(prefix::DEVICE) || self.hosting != Hosting::None && is_signed(prefix::HOSTED_DEVICE);
+        if !unchanged || !is_true {
             return None;
         }
         let mut identity = self.identity(account);
@@ -310,7 +346,7 @@ mod tests {
         let mut rng = rng();
         let mut phone = Phone::new(&mut rng);
         let companion = KeyPair::generate(&mut rng);
-        let voucher = phone.vouch(&mut rng, 100, companion.public.as_bytes(), &Secret::new([9; 32]));
+        let voucher = phone.vouch(&mut rng, 100, companion.public.as_bytes(), &Secret::new([9; 32]), Hosting::None);
         let mut answer = voucher.identity(phone.identity());
         let signed: [&[u8]; 4] = [&[6, 1], &voucher.details, companion.public.as_bytes(), phone.identity().as_bytes()];
         let signature = companion.sign(&signed, &rng.bytes());

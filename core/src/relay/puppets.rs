@@ -10,7 +10,7 @@ use super::event::LinkId;
 use super::link::Origin;
 use super::mailbox::{Class, Mailbox};
 use super::notices::Change;
-use super::phone::Phone;
+use super::phone::{Hosting, Phone};
 use super::wire::Look;
 use crate::binary::Node;
 use crate::crypto::{KeyPair, Secret};
@@ -70,8 +70,8 @@ impl Relay {
         let account = self.directory.account_mut(id)?;
         let number = account.next_number(&[])?;
         let (signed, signature) = signed_key(keys, &random)?;
-        let voucher =
-            account.phone.vouch(&mut self.rng, seconds, keys.identity.public.as_bytes(), &Secret::new(NO_SECRET));
+        let (identity, secret) = (keys.identity.public.as_bytes(), Secret::new(NO_SECRET));
+        let voucher = account.phone.vouch(&mut self.rng, seconds, identity, &secret, Hosting::None);
         let statement = voucher.countersigned(account.phone.identity(), &keys.identity, &random);
         let key = SignedKey { id: signed, value: *keys.signed.public.as_bytes(), signature };
         let bundle = Bundle::new(keys.registration.to_be_bytes(), *keys.identity.public.as_bytes(), key);

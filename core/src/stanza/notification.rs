@@ -161,7 +161,10 @@ impl NotificationKind {
         } else if kind.is(w::COMPANION_REG_REFRESH) {
             let is_known =
                 |child: NodeRef<'_>| child.is(w::COMPANION_REG_REFRESH) || child.is(w::PAIR_DEVICE_ROTATE_QR);
-            node.children().any(is_known).then_some(Self::RenewLinkSecret)
+            if !node.children().any(is_known) {
+                return Err(StanzaError::missing_child(w::COMPANION_REG_REFRESH));
+            }
+            Some(Self::RenewLinkSecret)
         } else if kind.is(w::SERVER_SYNC) {
             let collection = |child: NodeRef<'_>| Some((read::text(child, w::NAME)?, child.number(w::VERSION)));
             let collections = node.children_named(w::COLLECTION).filter_map(collection).collect();

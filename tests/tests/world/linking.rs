@@ -1,4 +1,4 @@
-use whatsio_core::api::{Event, LinkStep, Recommendation, Space};
+use whatsio_core::api::{Event, LinkStep, OpResult, Recommendation, Space};
 use whatsio_tests::world::World;
 
 #[test]
@@ -159,4 +159,63 @@ fn a_second_connection_of_one_device_replaces_the_first_which_stays_down() {
     world.pass_ms(3_600_000);
     assert!(!world.hosts[ann.0].client.is_connected());
     assert!(world.hosts[twin.0].client.is_connected());
+}
+
+#[test]
+fn a_device_removed_while_it_was_offline_learns_so_at_its_next_login_and_links_again() {
+    let mut world = World::new(8);
+    let ann = world.add_linked(None);
+    let device = world.hosts[ann.0].client.identity().unwrap().jid;
+    world.disconnect(ann);
+    assert!(world.relay.remove_device(world.now, &device));
+    world.hosts[ann.0].events.clear();
+    world.connect(ann);
+    world.pass_ms(1_000);
+    let after = world.event(ann, |event| match event {
+        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.code, disconnect.recommendation)),
+        _ => None,
+    });
+    assert_eq!(after, Some(("logged-out", Some(401), Recommendation::LinkAgain)));
+    assert_eq!(secrets(&world, ann), 0);
+    assert_eq!(world.hosts[ann.0].client.identity(), None);
+    world.hosts[ann.0].events.clear();
+    world.link(ann, None);
+    assert!(world.hosts[ann.0].client.is_connected());
+}
+
+#[test]
+fn logging_out_without_a_connection_says_so_and_changes_nothing() {
+    let mut world = World::new(9);
+    let ann = world.add_linked(None);
+    world.disconnect(ann);
+    let now = world.now;
+    world.host(ann).client.log_out(now).unwrap();
+    world.settle();
+    let result = world.event(ann, |event| match event {
+        Event::OperationFinished { result, .. } => Some(result.clone()),
+        _ => None,
+    });
+    assert_eq!(result, Some(OpResult::Lost));
+    world.connect(ann);
+    world.pass_until(60_000, |world| world.hosts[ann.0].client.is_connected());
+}
+
+#[test]
+fn logging_out_ends_the_operation_then_the_connection_and_wipes_the_keys() {
+    let mut world = World::new(10);
+    let ann = world.add_linked(None);
+    world.hosts[ann.0].events.clear();
+    let now = world.now;
+    world.host(ann).client.log_out(now).unwrap();
+    world.pass_ms(1_000);
+    let told: Vec<_> = world.hosts[ann.0].events.iter().map(|envelope| &envelope.event).collect();
+    assert!(
+        matches!(
+            told[..],
+            [Event::OperationFinished { result: OpResult::Done, .. }, Event::Disconnected(disconnect)]
+            if disconnect.recommendation == Recommendation::LinkAgain
+        ),
+        "{told:?}"
+    );
+    assert_eq!(secrets(&world, ann), 0);
 }
