@@ -95,6 +95,11 @@ pub struct Limits {
     pub resends_per_chat: u32,
     /// After this long, in milliseconds, one more message of a chat may be sent again.
     pub resend_refill_ms: u64,
+    /// Messages in a row that the phone is asked for because they could not be read here; more must wait. Kept over
+    /// restarts.
+    pub placeholders: u32,
+    /// After this long, in milliseconds, the phone may be asked for one more.
+    pub placeholder_refill_ms: u64,
     /// Bytes of one outgoing message's content.
     pub message_bytes: usize,
     /// Inbound stanzas waiting to be processed; at this number the client stops reading the socket.
@@ -113,6 +118,8 @@ impl Default for Limits {
             resends_per_device: 5,
             resends_per_chat: 60,
             resend_refill_ms: 10_000,
+            placeholders: 200,
+            placeholder_refill_ms: 60_000,
             message_bytes: 1 << 20,
             stanzas_waiting: 256,
         }

@@ -415,6 +415,7 @@ impl Client {
                 self.live.draining = true;
                 self.timers.logged_in(self.now.mono);
             }
+            Step::AskPhone(ms) => self.timers.ask_phone(self.now.mono.saturating_add(ms)),
             Step::Drained => self.live.draining = false,
             Step::Uploading(uploading) => self.live.uploading = uploading,
             Step::Activating => self.live.activating = true,

@@ -5,7 +5,7 @@ use super::ending::Ending;
 use super::socket::Phase;
 use super::{Client, Job};
 use crate::crypto::rng::Rng;
-use crate::flow::Query;
+use crate::flow::{self, Query};
 use crate::types::Now;
 
 /// Pings go out after 20 to 30 seconds, as peers' do.
@@ -24,6 +24,8 @@ pub(crate) struct Timers {
     ping: Option<u64>,
     /// When silence means that it is not.
     silence: Option<u64>,
+    /// When to ask the phone for what could not be read.
+    phone: Option<u64>,
     /// When this connection counts as good.
     stable: Option<u64>,
 }
@@ -38,6 +40,11 @@ impl Timers {
     /// The server delivers: from now on the connection may prove itself.
     pub(crate) fn logged_in(&mut self, mono: u64) {
         self.stable = Some(mono.saturating_add(STABLE_MS));
+    }
+
+    /// The phone is to be asked at this time, if not before.
+    pub(crate) fn ask_phone(&mut self, at: u64) {
+        self.phone = Some(self.phone.map_or(at, |known| known.min(at)));
     }
 
     /// A connection that lived long enough ends the row of failures.
@@ -85,6 +92,7 @@ impl Client {
         let all = [
             phase,
             self.timers.reconnect,
+            self.timers.phone,
             self.timers.first().filter(|_| waiting),
             self.queries.deadline().filter(|_| waiting),
             self.live.linking.deadline(),
@@ -100,6 +108,12 @@ impl Client {
         let mono = self.now.mono;
         if self.timers.reconnect.take_if(|at| *at <= mono).is_some() {
             self.enqueue(Job::Connect);
+        }
+        if self.timers.phone.take_if(|at| *at <= mono).is_some()
+            && let Some(me) = self.live.me.as_ref().filter(|_| self.live.ready)
+        {
+            let phone = me.preferred().to_user();
+            self.enqueue(Job::AskPhone { phone, settled: flow::Settled::new() });
         }
         match &self.socket.phase {
             Phase::AwaitingServerHello { deadline, .. } if *deadline <= mono => self.end(Ending::Handshake),

@@ -8,6 +8,7 @@ use crate::signal::{
 };
 use crate::stanza::{self, BundleError, FetchBundles};
 use crate::state::account::{self, Account};
+use crate::state::peer::PeerId;
 use crate::state::ratchets::Identity;
 use crate::types::Jid;
 
@@ -46,6 +47,10 @@ pub(crate) fn start(
     let primary = txn.read::<Identity>(peer.device_id(0))?;
     let identity = PublicKey::from_bytes(bundle.identity);
 
+    // The own phone's key was checked when this device was linked.
+    if peer == PeerId::SELF && device.device() == 0 && primary.as_ref().is_some_and(|known| known.0 != identity) {
+        return Ok(Err(Failure::Unusable));
+    }
     // A companion that nobody vouches for gets no message.
     let vouched_for = |statement| is_authentic(statement, &identity, primary.as_ref());
     if device.device() != 0 && !bundle.device_identity.as_deref().is_some_and(vouched_for) {

@@ -133,6 +133,7 @@ pub(crate) fn activated(txn: &mut Txn<'_>, live: &Live, reply: &Reply) -> Result
     }
     send::resume(txn, live)?;
     txn.change(Step::Ready);
+    super::placeholder::at_login(txn)?;
     txn.news(live, Event::Connected);
     Ok(())
 }

@@ -136,10 +136,14 @@ fn first(
 /// Whether the phone of the sender has signed the companion that sends. Own devices must show it; of others, what is
 /// shown must be true.
 fn is_vouched_for(txn: &mut Txn<'_>, stanza: &Message, origin: &Origin, identity: &PublicKey) -> Result<bool, Stop> {
-    if origin.sender.device() == 0 {
+    if origin.sender.device() == 0 && !origin.from_me {
         return Ok(true);
     }
     let primary = txn.read::<Identity>(origin.sender_peer.device_id(0))?;
+    if origin.sender.device() == 0 {
+        // The own phone's key was checked when this device was linked; with another one, this device would not be.
+        return Ok(primary.is_none_or(|known| known.0 == *identity));
+    }
     Ok(match &stanza.device_identity {
         Some(statement) => bundles::is_authentic(statement, identity, primary.as_ref()),
         None => !origin.from_me,

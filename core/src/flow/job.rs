@@ -2,7 +2,7 @@
 
 use super::{
     Accepted, Failure, LinkJob, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, linking, logout,
-    notifications, pair_code, prekeys, presence, receipts, receive, retry, send, wipe,
+    notifications, pair_code, placeholder, prekeys, presence, receipts, receive, retry, send, wipe,
 };
 use crate::api::{ChatState, Config, Key, MessageId, OpId};
 use crate::pairing::Code;
@@ -52,6 +52,8 @@ pub(crate) enum Job {
     Send { sequence: u64, chat: PeerId, settled: Settled },
     /// Send a message again, alone, to a device that asked for it.
     Resend { request: Box<retry::Granted>, settled: Settled },
+    /// Ask the phone for what could not be read.
+    AskPhone { phone: Jid, settled: Settled },
     /// After a restore: this life of the account takes over.
     Claim,
     /// When that is durable: find out how the account was left. Names the root records.
@@ -118,6 +120,7 @@ impl Job {
             Self::Inbound(_) => Lane::Inbound,
             Self::Send { chat, .. } => Lane::Chat(*chat),
             Self::Resend { request, .. } => Lane::Device(request.device.clone()),
+            Self::AskPhone { phone, .. } => Lane::Device(phone.clone()),
         }
     }
 
@@ -150,20 +153,21 @@ impl Job {
             | Self::LoggedIn(_)
             | Self::PairSuccess { .. }
             | Self::Send { .. }
-            | Self::Resend { .. } => false,
+            | Self::Resend { .. }
+            | Self::AskPhone { .. } => false,
         }
     }
 
     /// Notes what became of something it waited for.
     pub(crate) fn note(&mut self, need: Need, result: Result<(), Failure>) {
-        if let Self::Send { settled, .. } | Self::Resend { settled, .. } = self {
+        if let Self::Send { settled, .. } | Self::Resend { settled, .. } | Self::AskPhone { settled, .. } = self {
             settled.insert(need, result);
         }
     }
 
     /// Forgets all answers, so that everything is asked again.
     pub(crate) fn forget_answers(&mut self) {
-        if let Self::Send { settled, .. } | Self::Resend { settled, .. } = self {
+        if let Self::Send { settled, .. } | Self::Resend { settled, .. } | Self::AskPhone { settled, .. } = self {
             settled.clear();
         }
     }
@@ -188,6 +192,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
         Job::Send { sequence, chat, settled } => return send::send(txn, live, *sequence, *chat, settled),
         Job::Resend { request, settled } => return retry::resend(txn, live, request, settled),
+        Job::AskPhone { phone, settled } => return placeholder::ask(txn, live, &config.limits, phone, settled),
         Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
         Job::Recall(sequences) => return send::recall(txn, sequences.clone()),
     }

@@ -8,6 +8,7 @@ mod addresses_tests;
 mod ask;
 mod bundles;
 pub(crate) mod connect;
+mod control;
 mod decrypt;
 pub(crate) mod devices;
 mod fanout;
@@ -22,6 +23,7 @@ mod notifications;
 mod pair_code;
 mod pair_qr;
 mod peers;
+mod placeholder;
 mod prekeys;
 mod presence;
 mod query;
@@ -120,6 +122,8 @@ pub(crate) enum Step {
     SendEnded(u64),
     /// The server was told to deliver.
     Activating,
+    /// The phone is to be asked for what could not be read, after this long in milliseconds.
+    AskPhone(u64),
     /// Prekeys are on their way to the server, or no longer.
     Uploading(bool),
     /// Messages flow.

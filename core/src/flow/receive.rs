@@ -2,13 +2,13 @@
 
 use super::ask::Time;
 use super::decrypt::{self, Opened};
-use super::{Live, Me, Stop, Txn, TxnExt, ask, inbox, learn, peers, receipts};
-use crate::api::{Aliases, Event, MessageEvent, UndecryptableEvent, UndecryptableReason};
-use crate::message::{LID_MAPPING_SYNC, Scanned, lid_mappings, unpad, unwrap_device_sent};
+use super::{Live, Me, Stop, Txn, TxnExt, ask, control, inbox, learn, peers, receipts};
+use crate::api::{Aliases, Event, MessageEvent, SuspiciousKind, UndecryptableEvent, UndecryptableReason};
+use crate::message::{Control, Scanned, unpad, unwrap_device_sent};
 use crate::signal::RetryReason;
 use crate::stanza::{Ack, EncKind, IncomingMessage as Message, NackReason as Nack};
 use crate::state::peer::PeerId;
-use crate::types::Jid;
+use crate::types::{Jid, Server};
 use bytes::Bytes;
 
 /// Where a message belongs and who sent it, from this account's view.
@@ -45,11 +45,15 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
     let Some(me) = &live.me else { return Ok(()) };
     learn::beside_stanza(txn, live, &message.address, &message.alternates, Some(message.timestamp))?;
     let origin = origin(txn, live, me, message)?;
-    if message.unavailable.is_some() {
-        deliver_undecryptable(txn, message, &origin, UndecryptableReason::Unavailable)?;
+    if let Some(unavailable) = &message.unavailable {
+        if ask::withheld(txn, message, &origin, !unavailable.is_view_once)? == Time::First {
+            deliver_undecryptable(txn, message, &origin, UndecryptableReason::Unavailable)?;
+        }
         return acknowledge(txn, live, message, None);
     }
+    // Only channels speak in the clear.
     if message.enc.is_empty()
+        && origin.chat.server() == &Server::Newsletter
         && let Some(content) = &message.plaintext
     {
         deliver(txn, message, &origin, origin.chat.clone(), origin.chat_aliases.clone(), content.clone())?;
@@ -119,23 +123,23 @@ fn take(
             return Ok(Outcome::Read);
         }
     }
-    if let Some(protocol) = scanned.protocol.filter(|protocol| protocol.kind == Some(LID_MAPPING_SYNC)) {
-        // Only the own phone's word counts, and only what it did not send to somebody else.
-        if origin.from_me && origin.sender.device() == 0 && scanned.device_sent.is_none() {
-            let Ok(mappings) = lid_mappings(protocol.bytes) else { return Ok(damaged()) };
-            learn::from_phone(txn, &mappings)?;
-        }
-        return Ok(Outcome::Read);
-    }
     if was_read {
         return Ok(Outcome::Read);
     }
+    if scanned.device_sent.is_some() && !origin.from_me {
+        control::suspect(txn, message, origin, SuspiciousKind::OwnCopy)?;
+        return Ok(Outcome::Read);
+    }
+    if let Some(protocol) = scanned.protocol
+        && let Some(control) = Control::of(protocol.kind)
+    {
+        let is_direct = scanned.device_sent.is_none();
+        let is_read = control::take(txn, live, message, origin, (control, protocol), is_direct)?;
+        return Ok(if is_read { Outcome::Read } else { damaged() });
+    }
     let mut chat = origin.chat.clone();
     if let Some(copy) = scanned.device_sent {
-        // Only this account's own devices can say where their messages went.
-        if origin.from_me
-            && let Ok(destination) = Jid::parse(copy.destination)
-        {
+        if let Ok(destination) = Jid::parse(copy.destination) {
             chat = destination.to_user();
         }
         match unwrap_device_sent(&content) {

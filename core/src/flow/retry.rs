@@ -3,7 +3,7 @@
 
 use super::{Job, Live, Me, Need, Settled, Step, Stop, Txn, TxnExt};
 use super::{bundles, fanout, inbox, peers, receipts};
-use crate::api::{Aliases, Event, Limits, MessageId, UnanswerableReason as Reason, UnansweredRetry};
+use crate::api::{Event, Limits, MessageId, UnanswerableReason as Reason, UnansweredRetry};
 use crate::message::{Classification, pad, wrap_device_sent};
 use crate::signal::{Archive, Session};
 use crate::stanza::{IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryRequest};
@@ -42,18 +42,18 @@ pub(crate) fn asked(
 ) -> Result<bool, Stop> {
     let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(false) };
     // With somebody who was never met there is nothing to repair.
-    let Some(peer) = peers::find(txn, device)? else { return refuse(txn, request, device, Reason::NeverSent) };
+    let Some(peer) = peers::find(txn, device)? else { return refuse(txn, live, request, device, Reason::NeverSent) };
     let (sequence, entry) = match lookup(txn, limits, &request.id)? {
         Lookup::Found(sequence, entry) => (sequence, entry),
         gone => {
             repair(txn, me, peer, device, request)?;
             let reason = if matches!(gone, Lookup::Expired) { Reason::Expired } else { Reason::NeverSent };
-            return refuse(txn, request, device, reason);
+            return refuse(txn, live, request, device, reason);
         }
     };
     if !me.is_me(device) && Some(peer) != peers::find(txn, &entry.chat)? {
         repair(txn, me, peer, device, request)?;
-        return refuse(txn, request, device, Reason::NotAddressed);
+        return refuse(txn, live, request, device, Reason::NotAddressed);
     }
 
     let mut resends = txn.read::<Resends>(resends::record_id(sequence))?.unwrap_or_default();
@@ -69,7 +69,7 @@ pub(crate) fn asked(
         let Some(asker) = known.filter(|known| !known.told) else { return Ok(false) };
         resends.keep(Asker { told: true, ..asker });
         txn.write(resends::record_id(sequence), &resends);
-        return refuse(txn, request, device, Reason::OverBudget);
+        return refuse(txn, live, request, device, Reason::OverBudget);
     }
     let session = txn.read::<Session>(peer.device_id(device.device()))?;
     let base_key = session.as_ref().map(|session| *session.base_key().as_bytes());
@@ -133,11 +133,8 @@ fn is_stale(session: Option<&Session>, request: &RetryRequest) -> bool {
 }
 
 /// Tells the application that a device does not get what it asked for.
-fn refuse(txn: &mut Txn<'_>, request: &RetryRequest, device: &Jid, reason: Reason) -> Result<bool, Stop> {
-    let device_aliases = match peers::find(txn, device)? {
-        Some(peer) => peers::aliases(txn, peer)?,
-        None => Aliases::default(),
-    };
+fn refuse(txn: &mut Txn<'_>, live: &Live, request: &RetryRequest, device: &Jid, reason: Reason) -> Result<bool, Stop> {
+    let device_aliases = peers::known(txn, live, device)?;
     let (id, device) = (request.id.clone(), device.clone());
     let retry = UnansweredRetry { id, device, device_aliases, reason };
     inbox::deliver(txn, Event::RetryUnanswerable(Box::new(retry)))?;

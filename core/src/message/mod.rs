@@ -7,6 +7,7 @@
 mod classify;
 mod contact_token;
 mod content;
+mod control;
 mod device_sent;
 mod field;
 mod lid_mapping;
@@ -21,6 +22,7 @@ mod tests;
 pub use classify::{Classification, Edit, EventPart, PollPart, StanzaType};
 pub use contact_token::{TOKEN_BUCKET_SECONDS, cs_token, is_contact_token_due, is_contact_token_valid};
 pub use content::{Quote, Text, content_of, context_of, edit, mentions_of, quoted_id_of, reaction, revoke, text_of};
+pub use control::{Control, Found, Wanted, placeholder_answer, placeholder_request};
 pub use device_sent::{unwrap_device_sent, wrap_device_sent};
 pub use lid_mapping::{LID_MAPPING_SYNC, LidMapping, lid_mappings};
 pub use padding::{PaddingError, pad, pad_with, unpad};

@@ -26,7 +26,7 @@ pub struct Scanned<'a> {
     pub device_sent: Option<DeviceSent<'a>>,
     /// The secret for add-ons, if it has the right length.
     pub message_secret: Option<&'a [u8; 32]>,
-    /// A protocol message, if that is the content.
+    /// A protocol message, if there is one, even behind other content.
     pub protocol: Option<Protocol<'a>>,
     /// Whether there is anything that concerns the application.
     pub has_content: bool,
@@ -81,11 +81,14 @@ impl<'a> Scanned<'a> {
             scanned.fill(level)?;
         }
         for _ in 0..DEPTH_LIMIT {
+            // One that hides behind other content would still be found by whoever decodes the message.
+            if let Some(found) = level.protocol {
+                scanned.protocol = protocol(&found)?;
+            }
             let Some(found) = level.content else { return Ok(scanned) };
             let Some(inner) = wrapped(&found)? else {
                 scanned.has_content = true;
                 scanned.content = Some(found);
-                scanned.protocol = protocol(&found)?;
                 return Ok(scanned);
             };
             scanned.view_once |= field::VIEW_ONCE_WRAPPERS.contains(&found.number);
@@ -117,6 +120,8 @@ struct Level<'a> {
     context: Option<&'a [u8]>,
     /// The first field that is neither of these.
     content: Option<Field<'a>>,
+    /// A protocol message, wherever it stands.
+    protocol: Option<Field<'a>>,
 }
 
 impl<'a> Level<'a> {
@@ -129,7 +134,12 @@ impl<'a> Level<'a> {
                 field::DEVICE_SENT => level.device_sent = Some(found.bytes()?),
                 field::CONTEXT_INFO => level.context = Some(found.bytes()?),
                 field::FAST_RATCHET_DISTRIBUTION => {}
-                _ => level.content = level.content.or(Some(found)),
+                number => {
+                    level.content = level.content.or(Some(found));
+                    if number == field::PROTOCOL {
+                        level.protocol = Some(found);
+                    }
+                }
             }
         }
         Ok(level)

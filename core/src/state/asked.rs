@@ -5,6 +5,7 @@
 
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{MessageId, Record, Space};
+use crate::types::Jid;
 use std::collections::VecDeque;
 
 const VERSION: u8 = 1;
@@ -29,6 +30,24 @@ pub(crate) struct AskedMessage {
     pub(crate) count: u32,
     /// A copy of it was read.
     pub(crate) read: bool,
+    /// What is needed to ask the phone for it and to deliver what it answers; `None` if it cannot have it.
+    pub(crate) missing: Option<Missing>,
+}
+
+/// A message that the phone may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) chat: Jid,
+    pub(crate) sender: Jid,
+    pub(crate) from_me: bool,
+    /// When the server took it, in seconds since 1970.
+    pub(crate) timestamp: u64,
+    /// When it was found unreadable, in milliseconds since 1970.
+    pub(crate) since: u64,
+    /// How often the phone was asked.
+    pub(crate) times: u32,
+    /// When the phone was asked last, in milliseconds since 1970.
+    pub(crate) asked_at: u64,
 }
 
 impl Asked {
@@ -49,6 +68,19 @@ impl Asked {
         renamed
     }
 
+    /// All that are remembered, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &AskedMessage> {
+        self.0.iter()
+    }
+
+    /// Changes what is remembered of a message, if it still is.
+    pub(crate) fn update(&mut self, asked: AskedMessage) {
+        let mut known = self.0.iter_mut();
+        if let Some(known) = known.find(|known| known.device == asked.device && known.id == asked.id) {
+            *known = asked;
+        }
+    }
+
     /// Remembers a message, instead of what was remembered of it before.
     pub(crate) fn remember(&mut self, asked: AskedMessage) {
         self.0.retain(|known| known.device != asked.device || known.id != asked.id);
@@ -60,12 +92,14 @@ impl Asked {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct AskedRecord {
     #[prost(message, repeated, tag = "1")]
     messages: Vec<AskedMessageRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct AskedMessageRecord {
     #[prost(bytes = "vec", tag = "1")]
     device: Vec<u8>,
@@ -75,6 +109,27 @@ struct AskedMessageRecord {
     count: u32,
     #[prost(bool, tag = "4")]
     read: bool,
+    #[prost(message, optional, tag = "5")]
+    missing: Option<MissingRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+struct MissingRecord {
+    #[prost(string, tag = "1")]
+    chat: String,
+    #[prost(string, tag = "2")]
+    sender: String,
+    #[prost(bool, tag = "3")]
+    from_me: bool,
+    #[prost(uint64, tag = "4")]
+    timestamp: u64,
+    #[prost(uint64, tag = "5")]
+    since: u64,
+    #[prost(uint32, tag = "6")]
+    times: u32,
+    #[prost(uint64, tag = "7")]
+    asked_at: u64,
 }
 
 impl Stored for Asked {
@@ -86,19 +141,41 @@ impl Stored for Asked {
             id: asked.id.as_str().to_owned(),
             count: asked.count,
             read: asked.read,
+            missing: asked.missing.as_ref().map(|missing| MissingRecord {
+                chat: missing.chat.to_string(),
+                sender: missing.sender.to_string(),
+                from_me: missing.from_me,
+                timestamp: missing.timestamp,
+                since: missing.since,
+                times: missing.times,
+                asked_at: missing.asked_at,
+            }),
         });
         seal(VERSION, &AskedRecord { messages: messages.collect() })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
         let found: AskedRecord = open(VERSION, record)?;
-        let messages = found.messages.into_iter().map(|asked| AskedMessage {
-            device: asked.device,
-            id: MessageId::new(asked.id),
-            count: asked.count,
-            read: asked.read,
+        let messages = found.messages.into_iter().map(|asked| {
+            let (device, id) = (asked.device, MessageId::new(asked.id));
+            let missing = asked.missing.map(MissingRecord::read).transpose()?;
+            Ok(AskedMessage { device, id, count: asked.count, read: asked.read, missing })
         });
-        Ok(Self(messages.collect()))
+        Ok(Self(messages.collect::<Result<_, _>>()?))
+    }
+}
+
+impl MissingRecord {
+    fn read(self) -> Result<Missing, BadRecord> {
+        Ok(Missing {
+            chat: Jid::parse(&self.chat).map_err(|_| BadRecord)?,
+            sender: Jid::parse(&self.sender).map_err(|_| BadRecord)?,
+            from_me: self.from_me,
+            timestamp: self.timestamp,
+            since: self.since,
+            times: self.times,
+            asked_at: self.asked_at,
+        })
     }
 }
 
@@ -107,7 +184,7 @@ mod tests {
     use super::*;
 
     fn asked(number: usize, count: u32) -> AskedMessage {
-        AskedMessage { device: vec![1], id: MessageId::new(number.to_string()), count, read: false }
+        AskedMessage { device: vec![1], id: MessageId::new(number.to_string()), count, read: false, missing: None }
     }
 
     #[test]

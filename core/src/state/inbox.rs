@@ -4,7 +4,8 @@ use super::outcome::OutcomeRecord;
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{
     Aliases, Event, ListCheck, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, SendResult,
-    Space, UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
+    Space, SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent,
+    UndecryptableReason,
 };
 use crate::types::{Jid, Username};
 use bytes::Bytes;
@@ -47,7 +48,7 @@ struct CursorRecord {
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 struct EventRecord {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 10")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 10, 11")]
     kind: Option<Kind>,
 }
 
@@ -64,6 +65,8 @@ enum Kind {
     Sent(SentRecord),
     #[prost(message, tag = "10")]
     Unanswered(UnansweredRecord),
+    #[prost(message, tag = "11")]
+    Suspicious(SuspiciousRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -165,6 +168,19 @@ struct SentRecord {
 
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
+struct SuspiciousRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    sender: String,
+    #[prost(message, optional, tag = "3")]
+    sender_aliases: Option<AliasesRecord>,
+    #[prost(uint32, tag = "4")]
+    kind: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct UnansweredRecord {
     #[prost(string, tag = "1")]
     id: String,
@@ -242,9 +258,29 @@ fn kind_of(event: &Event) -> Option<Kind> {
             device_aliases: Some(aliases_record(&retry.device_aliases)),
             reason: UNANSWERABLE.iter().zip(0..).find_map(|(known, at)| (*known == retry.reason).then_some(at))?,
         })),
+        Event::SuspiciousMessage(message) => Some(Kind::Suspicious(SuspiciousRecord {
+            id: message.id.to_string(),
+            sender: message.sender.to_string(),
+            sender_aliases: Some(aliases_record(&message.sender_aliases)),
+            kind: SUSPICIOUS.iter().zip(0..).find_map(|(known, at)| (*known == message.kind).then_some(at))?,
+        })),
         _ => None,
     }
 }
+
+/// Numbers as they are kept; never reused.
+const SUSPICIOUS: [SuspiciousKind; 10] = [
+    SuspiciousKind::HistoryNotice,
+    SuspiciousKind::AppStateKeyShare,
+    SuspiciousKind::AppStateKeyRequest,
+    SuspiciousKind::BackfillRequest,
+    SuspiciousKind::SecuritySettings,
+    SuspiciousKind::AppStateFailure,
+    SuspiciousKind::DataRequest,
+    SuspiciousKind::DataAnswer,
+    SuspiciousKind::LidMapping,
+    SuspiciousKind::OwnCopy,
+];
 
 /// Numbers as they are kept; never reused.
 const UNANSWERABLE: [UnanswerableReason; 4] = [
@@ -286,7 +322,9 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             kind: kind_of_word(found.kind),
             timestamp: found.timestamp,
         })),
-        Kind::Sent(found) => Event::SendFinished(Box::new(report_of(found)?)),
+    Aliases, Event, ListCheck, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, SendResult,
+    Space, SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent,
+    UndecryptableReason,
         Kind::Unanswered(found) => Event::RetryUnanswerable(Box::new(UnansweredRetry {
             id: MessageId::new(found.id),
             device: jid(&found.device)?,
@@ -481,6 +519,14 @@ mod tests {
                 ids: vec![MessageId::new("a"), MessageId::new("b")],
                 kind,
                 timestamp: 5,
+            })));
+        }
+        for kind in SUSPICIOUS {
+            samples.push(Event::SuspiciousMessage(Box::new(SuspiciousMessage {
+                id: MessageId::new("3EB4"),
+                sender: pn.clone(),
+                sender_aliases: aliases.clone(),
+                kind,
             })));
         }
         for reason in UNANSWERABLE {

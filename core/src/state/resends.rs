@@ -23,6 +23,9 @@ pub(crate) fn allowance_id(peer: PeerId) -> Vec<u8> {
     id
 }
 
+/// Record id of what the phone may still be asked for.
+pub(crate) const PHONE_ID: &[u8] = b"phone";
+
 /// Who asked for one message again.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Resends(Vec<Asker>);

@@ -11,7 +11,9 @@
 mod crashes;
 mod linking;
 mod messages;
+mod origins;
 mod pairing_code;
 mod report;
+mod placeholder;
 mod retry;
 mod storage;

@@ -5,6 +5,7 @@ mod linking;
 mod message;
 mod presence;
 mod retry;
+mod security;
 mod send;
 
 pub use connection::{Disconnect, FaultReason, Recommendation};
@@ -12,6 +13,7 @@ pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, ChatStateEvent, Presence, PresenceEvent};
 pub use retry::{UnanswerableReason, UnansweredRetry};
+pub use security::{SuspiciousKind, SuspiciousMessage};
 pub use send::{DeviceOutcome, ListCheck, OpResult, SendReport, SendResult, SkipReason};
 
 use super::{EventId, MessageId, OpId};
@@ -88,6 +90,8 @@ pub enum Event {
     MessageUndecryptable(Box<UndecryptableEvent>),
     /// Somebody received, read or played messages. Durable.
     ReceiptReceived(Box<ReceiptEvent>),
+    /// Somebody sent what only this account's own phone may send. It changed nothing. Durable.
+    SuspiciousMessage(Box<SuspiciousMessage>),
     /// A device asked for a message again and does not get it. Durable; once for each message and device that has asked
     /// too often, else once for each request.
     RetryUnanswerable(Box<UnansweredRetry>),
@@ -149,6 +153,7 @@ impl std::fmt::Debug for Event {
             Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
             Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
             Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
+            Self::SuspiciousMessage(message) => f.debug_tuple("SuspiciousMessage").field(message).finish(),
             Self::RetryUnanswerable(retry) => f.debug_tuple("RetryUnanswerable").field(retry).finish(),
             Self::SendQueued { op, id } => f.debug_struct("SendQueued").field("op", op).field("id", id).finish(),
             Self::SendFinished(report) => f.debug_tuple("SendFinished").field(report).finish(),
