@@ -13,7 +13,7 @@ mod linking;
 mod messages;
 mod origins;
 mod pairing_code;
-mod report;
 mod placeholder;
+mod report;
 mod retry;
 mod storage;
