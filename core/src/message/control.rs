@@ -2,6 +2,7 @@
 //! answered by it. Says what they are; who may send them is decided elsewhere.
 
 use super::field;
+use super::lid_mapping::LID_MAPPING_SYNC;
 use super::scan::ScanError;
 use crate::types::MessageId;
 use whatsio_proto::fields::{Field, FieldValue, Fields, put_bytes, put_uint};
@@ -42,7 +43,7 @@ impl Control {
             Some(10) => Self::FatalException,
             Some(16) => Self::DataRequest,
             Some(17) => Self::DataAnswer,
-            Some(22) => Self::LidMapping,
+            Some(LID_MAPPING_SYNC) => Self::LidMapping,
             _ => return None,
         })
     }
