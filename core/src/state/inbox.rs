@@ -322,9 +322,13 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             kind: kind_of_word(found.kind),
             timestamp: found.timestamp,
         })),
-    Aliases, Event, ListCheck, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, SendResult,
-    Space, SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent,
-    UndecryptableReason,
+        Kind::Sent(found) => Event::SendFinished(Box::new(report_of(found)?)),
+        Kind::Suspicious(found) => Event::SuspiciousMessage(Box::new(SuspiciousMessage {
+            id: MessageId::new(found.id),
+            sender: jid(&found.sender)?,
+            sender_aliases: aliases(found.sender_aliases)?,
+            kind: usize::try_from(found.kind).ok().and_then(|at| SUSPICIOUS.get(at)).copied().ok_or(BadRecord)?,
+        })),
         Kind::Unanswered(found) => Event::RetryUnanswerable(Box::new(UnansweredRetry {
             id: MessageId::new(found.id),
             device: jid(&found.device)?,
