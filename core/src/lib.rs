@@ -49,6 +49,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 pub mod api;
 pub mod app_state;
 pub mod binary;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms that it may use. Whatever is not listed is forbidden.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("crypto", &["types"]),
     ("binary", &["types"]),
@@ -43,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("client", &["api", "binary", "crypto", "flow", "noise", "pairing", "stanza", "state", "types"]),
+    ("adopt", &["api", "crypto", "flow", "pairing", "signal", "state", "types"]),
     ("relay", &["api", "binary", "crypto", "noise", "pairing", "signal", "stanza", "types"]),
 ];
 

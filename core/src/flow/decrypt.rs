@@ -11,10 +11,9 @@ use crate::signal::{
 use crate::stanza::{EncKind, IncomingEnc, IncomingMessage as Message};
 use crate::state::Stored;
 use crate::state::account::{self, Account};
-use crate::state::peer::PeerId;
+use crate::state::peer::sender_key_id;
 use crate::state::prekeys::record_id;
 use crate::state::ratchets::Identity;
-use crate::types::Jid;
 
 /// What became of a ciphertext.
 pub(crate) enum Opened {
@@ -210,13 +209,6 @@ fn sender_keys(txn: &mut Txn<'_>, message: &Message, origin: &Origin) -> Result<
         }
     }
     Ok((id, record))
-}
-
-/// A sender key belongs to one device in one group.
-fn sender_key_id(group: &Jid, peer: PeerId, device: u16) -> Vec<u8> {
-    let mut id = peer.device_id(device);
-    id.extend_from_slice(group.to_string().as_bytes());
-    id
 }
 
 fn failed(error: DecryptError) -> Opened {

@@ -24,17 +24,17 @@ pub struct SenderKey {
 /// 5,000 in all; beyond that the oldest are dropped and the messages they were for read as duplicates.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SenderKeyRecord {
-    states: Vec<State>,
+    pub(super) states: Vec<State>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct State {
-    key_id: u32,
-    iteration: u32,
-    chain_key: ChainKey,
-    signing_key: PublicKey,
+pub(super) struct State {
+    pub(super) key_id: u32,
+    pub(super) iteration: u32,
+    pub(super) chain_key: ChainKey,
+    pub(super) signing_key: PublicKey,
     /// Ascending by iteration.
-    skipped: Vec<(u32, MessageSeed)>,
+    pub(super) skipped: Vec<(u32, MessageSeed)>,
 }
 
 impl SenderKey {

@@ -34,6 +34,13 @@ impl PeerId {
     }
 }
 
+/// Record id of the sender keys that one device has given for one group.
+pub(crate) fn sender_key_id(group: &Jid, peer: PeerId, device: u16) -> Vec<u8> {
+    let mut id = peer.device_id(device);
+    id.extend_from_slice(group.to_string().as_bytes());
+    id
+}
+
 /// What is known of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Peer {

@@ -36,6 +36,12 @@ impl Default for PreKeyCounter {
 }
 
 impl PreKeyCounter {
+    /// As another client left them.
+    pub(crate) fn adopted(next: u32, unconfirmed: u32) -> Self {
+        let next = next.clamp(1, LAST_UPLOADED);
+        Self { next, unconfirmed: unconfirmed.clamp(1, next), uploaded: true, ..Self::default() }
+    }
+
     /// Takes the next id to be uploaded.
     pub(crate) const fn take(&mut self) -> u32 {
         let id = self.next;
