@@ -10,13 +10,11 @@ mod peers;
 use crate::api::{Epoch, Key, Record};
 use crate::crypto::{KeyPair, PublicKey, Rng, Secret, Signature};
 use crate::pairing::adv;
-use crate::signal::{
-    ForeignSenderKey, ForeignSession, PreKey, PreKeyId, RegistrationId, SignedPreKey, SignedPreKeyId,
-};
+use crate::signal::{ForeignSenderKey, ForeignSession, PreKey, PreKeyId, RegistrationId, SignedPreKey, SignedPreKeyId};
+use crate::state::Stored;
 use crate::state::account::{self, Account, Linked};
 use crate::state::life::{self, Life};
 use crate::state::prekeys::{COUNTER_ID, PreKeyCounter, record_id};
-use crate::state::Stored;
 use crate::types::{Jid, Now, Seed};
 use bytes::Bytes;
 use std::collections::BTreeMap;
