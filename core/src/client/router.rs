@@ -10,6 +10,7 @@ use crate::stanza::{
     Ack, Answer, EmptyResult, Incoming, InfoBroadcast, NackReason, OfflineBatch, Refusal, ReturnAddress, ServerRequest,
     ServerRequestKind, Stanza,
 };
+use crate::types::Server;
 use bytes::Bytes;
 
 impl Client {
@@ -171,6 +172,9 @@ impl Client {
     fn refuse_stanza(&mut self, address: ReturnAddress, reason: NackReason) {
         if address.class == "iq" {
             self.say(&Refusal { id: address.id, to: address.from, code: 500, text: "internal-error" });
+        } else if address.from.server() == &Server::Broadcast {
+            // A refused status comes back first at every login, and the server holds the rest back behind it.
+            self.say(&Ack::of(address));
         } else {
             self.nack(address, reason);
         }

@@ -69,7 +69,9 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
         }
         Outcome::Hopeless(reason, nack) => {
             deliver_undecryptable(txn, message, &origin, reason)?;
-            acknowledge(txn, live, message, Some(nack))
+            // A refused status comes back first at every login, and the server holds the rest back behind it.
+            let nack = (origin.chat.server() != &Server::Broadcast).then_some(nack);
+            acknowledge(txn, live, message, nack)
         }
         Outcome::Retry(reason, why) => {
             if ask::ask(txn, live, message, &origin, why)? == Time::First {

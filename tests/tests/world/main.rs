@@ -14,6 +14,7 @@ mod messages;
 mod origins;
 mod pairing_code;
 mod placeholder;
+mod poison;
 mod report;
 mod retry;
 mod storage;
