@@ -76,15 +76,20 @@ impl Puppet {
     pub fn enc_raw(&mut self, world: &mut World, to: &Jid, plaintext: &[u8]) -> Node {
         let name = name_of(world, to);
         if !self.sessions.contains_key(&name) {
-            let bundle = bundle_in(&world.relay.hand_out(world.now, to)).verify().expect("an authentic bundle");
-            let own =
-                LocalIdentity { keys: &self.keys.identity, registration_id: RegistrationId(self.keys.registration) };
-            let session = Session::initiate(own, &bundle, &mut self.rng).expect("a session");
-            self.sessions.insert(name.clone(), (session, Archive::default()));
+            let bundle = world.relay.hand_out(world.now, to);
+            self.begin(world, to, &bundle);
         }
         let (session, _) = self.sessions.get_mut(&name).expect("a session");
         let found = session.encrypt(plaintext, &self.keys.identity.public, &mut self.rng).expect("a ciphertext");
         Node::new("enc").with("v", "2").with("type", found.kind.as_str()).with_bytes(found.bytes)
+    }
+
+    /// Starts a session with a device from its keys as the relay hands them out.
+    pub fn begin(&mut self, world: &World, to: &Jid, bundle: &Node) {
+        let bundle = bundle_in(bundle).verify().expect("an authentic bundle");
+        let own = LocalIdentity { keys: &self.keys.identity, registration_id: RegistrationId(self.keys.registration) };
+        let session = Session::initiate(own, &bundle, &mut self.rng).expect("a session");
+        self.sessions.insert(name_of(world, to), (session, Archive::default()));
     }
 
     /// Forgets the session with a device, so that the next message starts a new one.

@@ -1,7 +1,7 @@
 //! From one ciphertext to its plaintext: loads what the ratchet needs, stores what it changed.
 
 use super::receive::Origin;
-use super::{Stop, Txn, bundles, devices, peers};
+use super::{Stop, Txn, bundles, devices, peers, prekeys};
 use crate::api::UndecryptableReason;
 use crate::crypto::PublicKey;
 use crate::signal::{
@@ -14,6 +14,7 @@ use crate::state::account::{self, Account};
 use crate::state::peer::sender_key_id;
 use crate::state::prekeys::record_id;
 use crate::state::ratchets::Identity;
+use crate::state::spent::{self, SpentPreKeys};
 
 /// What became of a ciphertext.
 pub(crate) enum Opened {
@@ -102,8 +103,8 @@ fn first(
     let one_time = match message.prekey_id() {
         None => None,
         Some(prekey) => match txn.read::<PreKey>(record_id(prekey.number()))? {
-            Some(key) => Some(key),
-            None => return Ok(failed(DecryptError::UnknownPreKey)),
+            Some(key) if !is_taken(txn, &key, &message)? => Some(key),
+            _ => return Ok(failed(DecryptError::UnknownPreKey)),
         },
     };
     let mut archive = match &old {
@@ -120,9 +121,8 @@ fn first(
                 txn.write(id.clone(), &archive);
             }
             txn.write(id, &Identity(*message.identity()));
-            // Used once: whoever has the message may not be able to repeat it after the session is replaced.
             if let Some(key) = one_time {
-                txn.delete::<PreKey>(record_id(key.id.number()));
+                prekeys::used(txn, key.id, message.base_key())?;
             }
             peers::note_device(txn, origin.sender_peer, origin.sender.device())?;
             devices::seen(txn, origin.sender_peer, origin.sender.device())?;
@@ -130,6 +130,12 @@ fn first(
         }
         Err(error) => Ok(failed(error)),
     }
+}
+
+/// Whether another session was made with this key: it is kept for that one only.
+fn is_taken(txn: &mut Txn<'_>, key: &PreKey, message: &PreKeyMessage<'_>) -> Result<bool, Stop> {
+    let spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
+    Ok(spent.is_taken(key.id.number(), message.base_key().as_bytes()))
 }
 
 /// Whether the phone of the sender has signed the companion that sends. Own devices must show it; of others, what is

@@ -1,10 +1,12 @@
 //! The life of prekeys: made, stored, uploaded, handed out by the server, used once.
 
 use super::{Effect, Failure, Live, Query, Reply, Step, Stop, Txn, connect, query};
+use crate::crypto::PublicKey;
 use crate::signal::{PreKey, PreKeyId, SignedPreKey, SignedPreKeyId};
 use crate::stanza::{PreKeyCount, PreKeyUpload, PublicPreKey, PublicSignedPreKey, RotateSignedPreKey};
 use crate::state::account::{self, Account};
 use crate::state::prekeys::{COUNTER_ID, PreKeyCounter, record_id};
+use crate::state::spent::{self, SpentPreKeys};
 use crate::state::{Miss, Stored};
 
 /// How many prekeys are uploaded at a time; the web client's number.
@@ -13,6 +15,14 @@ const BATCH: usize = 812;
 /// With fewer than this at the server, more are uploaded. Peers wait until 5 are left; a backlog of new contacts can
 /// use up that many while the upload is on its way.
 const LOW: u32 = 50;
+
+/// Uploaded prekeys that are kept; beyond, the oldest are retired. The server hands out the oldest first, so those are
+/// long used or forgotten.
+const POOL: u32 = 5 * 812;
+
+/// What the server counts is a hint: however often it says that few are left, an upload is this long after the one
+/// before, in seconds.
+const PAUSE_S: u64 = 60;
 
 /// A signed prekey is replaced after this long, in seconds: a week.
 const ROTATE_S: u64 = 7 * 24 * 3600;
@@ -54,6 +64,7 @@ pub(crate) fn at_login(txn: &mut Txn<'_>, live: &Live, account: &mut Account) ->
         false => Some(staged),
         true => is_due.then(|| make_signed(txn, account)),
     };
+    tidy(txn)?;
     connect::activate(txn, live);
     txn.effect(Effect::Query(live.connection, Query::PreKeyCount));
     if let Some(key) = offered {
@@ -73,7 +84,9 @@ pub(crate) fn counted(txn: &mut Txn<'_>, live: &Live, reply: &Reply) -> Result<(
 
 /// Uploads more if `left` are too few.
 pub(crate) fn few_left(txn: &mut Txn<'_>, live: &Live, left: u32) -> Result<(), Stop> {
-    if left < LOW && !live.uploading { upload(txn, live) } else { Ok(()) }
+    let counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
+    let is_early = txn.now.unix_seconds().saturating_sub(counter.uploaded_at) < PAUSE_S;
+    if left < LOW && !live.uploading && !is_early { upload(txn, live) } else { Ok(()) }
 }
 
 /// The server has the uploaded prekeys, or refused them.
@@ -125,9 +138,36 @@ pub(crate) fn make_private(txn: &mut Txn<'_>) -> Result<Option<PublicPreKey>, Mi
     let mut counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
     let Some(id) = PreKeyId::new(counter.take_private()) else { return Ok(None) };
     let key = PreKey::generate(id, txn.rng);
+    let mut spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
+    spent.note_given(id.number(), txn.now.unix_seconds());
+    retire(txn, &mut spent);
     txn.write(COUNTER_ID, &counter);
     txn.write(record_id(id.number()), &key);
     Ok(Some(published(&key)))
+}
+
+/// A session was made with a one-time prekey: it is of no use to anybody else, and goes when nobody can repeat the
+/// message that made it.
+pub(crate) fn used(txn: &mut Txn<'_>, id: PreKeyId, base_key: &PublicKey) -> Result<(), Miss> {
+    let mut spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
+    spent.note_used(id.number(), txn.now.unix_seconds(), *base_key.as_bytes());
+    retire(txn, &mut spent);
+    Ok(())
+}
+
+/// Deletes prekeys whose time is over.
+fn tidy(txn: &mut Txn<'_>) -> Result<(), Miss> {
+    if let Some(mut spent) = txn.read::<SpentPreKeys>(spent::ID)? {
+        retire(txn, &mut spent);
+    }
+    Ok(())
+}
+
+fn retire(txn: &mut Txn<'_>, spent: &mut SpentPreKeys) {
+    for id in spent.retire(txn.now.unix_seconds()) {
+        txn.delete::<PreKey>(record_id(id));
+    }
+    txn.write(spent::ID, spent);
 }
 
 /// A signed prekey as it is published.
@@ -141,7 +181,9 @@ fn upload(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     let Some(mut account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let mut counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
     let signed = published_signed(&current_signed(txn, &mut account)?);
-    let unconfirmed = counter.unconfirmed();
+    let spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
+    // The server may have had some of them all the same, and somebody may have used them.
+    let unconfirmed: Vec<u32> = counter.unconfirmed().into_iter().filter(|id| !spent.is_used(*id)).collect();
     txn.expect(unconfirmed.iter().map(|id| PreKey::key(record_id(*id))))?;
     let mut one_time = Vec::with_capacity(BATCH);
     for id in unconfirmed {
@@ -155,6 +197,10 @@ fn upload(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
         one_time.push(published(&key));
         txn.write(record_id(id.number()), &key);
     }
+    for id in counter.retire(POOL, 2 * BATCH) {
+        txn.delete::<PreKey>(record_id(id));
+    }
+    counter.uploaded_at = txn.now.unix_seconds();
     txn.write(COUNTER_ID, &counter);
     let upload = PreKeyUpload {
         registration: account.registration_id.0,

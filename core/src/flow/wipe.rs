@@ -12,6 +12,7 @@ use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
 use crate::state::prekeys::{PreKeyCounter, record_id};
 use crate::state::ratchets::Identity;
 use crate::state::resends::{self, Allowance};
+use crate::state::spent::{self, SpentPreKeys};
 use crate::state::{self, Stored};
 use std::ops::Range;
 
@@ -67,4 +68,5 @@ pub(crate) fn counters(txn: &mut Txn<'_>) {
     txn.delete::<PeerCounter>(state::peer::COUNTER_ID);
     txn.delete::<PreKeyCounter>(state::prekeys::COUNTER_ID);
     txn.delete::<Asked>(asked::ID);
+    txn.delete::<SpentPreKeys>(spent::ID);
 }

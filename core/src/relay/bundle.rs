@@ -38,11 +38,16 @@ impl Bundle {
         Self { registration, identity, signed, one_time: VecDeque::new(), uploaded: false, told: None }
     }
 
-    /// Adds keys; one with a known id replaces it. Beyond `limit` the oldest give way.
-    pub(crate) fn add(&mut self, keys: impl IntoIterator<Item = OneTimeKey>, limit: usize) {
+    /// Adds keys; one with a known id replaces it. Beyond `limit` the oldest give way. Returns how many were replaced by
+    /// another key.
+    pub(crate) fn add(&mut self, keys: impl IntoIterator<Item = OneTimeKey>, limit: usize) -> usize {
+        let mut replaced = 0;
         for key in keys {
             match self.one_time.iter_mut().find(|old| old.id == key.id) {
-                Some(old) => *old = key,
+                Some(old) => {
+                    replaced += usize::from(old.value != key.value);
+                    *old = key;
+                }
                 None => self.one_time.push_back(key),
             }
         }
@@ -51,6 +56,7 @@ impl Bundle {
         }
         self.told = None;
         self.uploaded = true;
+        replaced
     }
 
     /// Hands out the oldest one-time key; it is gone from here on.

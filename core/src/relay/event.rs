@@ -114,6 +114,15 @@ pub enum RelayEvent {
         /// The `error` of an ack.
         error: Option<u32>,
     },
+    /// A device uploaded one-time keys.
+    KeysUploaded {
+        /// The device.
+        by: Jid,
+        /// How many.
+        count: usize,
+        /// How many have a number under which another key was waiting.
+        replaced: usize,
+    },
     /// A request that this relay does not know was answered with an error 501.
     UnknownRequest {
         /// The namespace of the request.

@@ -12,13 +12,14 @@ use super::prekeys::PreKeyCounter;
 use super::ratchets::Identity;
 use super::record::Stored;
 use super::resends::{Allowance, Resends};
+use super::spent::SpentPreKeys;
 use crate::api::Record;
 use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 22;
+const KINDS: usize = 23;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -51,6 +52,7 @@ fn every_record_that_was_ever_written_still_decodes() {
             "SenderKeyRecord" => reads::<SenderKeyRecord>(&record),
             "Sequence" => reads::<Sequence>(&record),
             "Session" => reads::<Session>(&record),
+            "SpentPreKeys" => reads::<SpentPreKeys>(&record),
             "SignedPreKey" => reads::<SignedPreKey>(&record),
             "Unhandled" => reads::<Unhandled>(&record),
             other => panic!("no such kind: {other}"),

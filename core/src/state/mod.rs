@@ -23,6 +23,7 @@ pub(crate) mod peer;
 pub(crate) mod prekeys;
 pub(crate) mod ratchets;
 pub(crate) mod resends;
+pub(crate) mod spent;
 
 pub(crate) use barrier::{Barrier, Verdict};
 pub(crate) use cache::{Cache, DURABLE, Lookup};

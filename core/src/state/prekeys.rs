@@ -27,11 +27,15 @@ pub(crate) struct PreKeyCounter {
     /// Whether the server has ever confirmed an upload.
     pub(crate) uploaded: bool,
     next_private: u32,
+    /// All uploaded ids before this one are retired.
+    oldest: u32,
+    /// When the last upload was made, in seconds since 1970.
+    pub(crate) uploaded_at: u64,
 }
 
 impl Default for PreKeyCounter {
     fn default() -> Self {
-        Self { next: 1, unconfirmed: 1, uploaded: false, next_private: LAST_UPLOADED + 1 }
+        Self { next: 1, unconfirmed: 1, uploaded: false, next_private: LAST_UPLOADED + 1, oldest: 1, uploaded_at: 0 }
     }
 }
 
@@ -54,6 +58,16 @@ impl PreKeyCounter {
         let id = self.next_private;
         self.next_private = if id >= LAST { LAST_UPLOADED + 1 } else { id + 1 };
         id
+    }
+
+    /// Takes the oldest ids that are still in use, at most `at_once`, until at most `most` are left.
+    pub(crate) fn retire(&mut self, most: u32, at_once: usize) -> Vec<u32> {
+        let mut retired = Vec::new();
+        while retired.len() < at_once && (self.next + LAST_UPLOADED - self.oldest) % LAST_UPLOADED > most {
+            retired.push(self.oldest);
+            self.oldest = after(self.oldest);
+        }
+        retired
     }
 
     /// All ids that were ever taken, as far as the counters tell: over a wrap, all there are.
@@ -88,21 +102,27 @@ struct CounterRecord {
     uploaded: bool,
     #[prost(uint32, tag = "4")]
     next_private: u32,
+    #[prost(uint32, optional, tag = "5")]
+    oldest: Option<u32>,
+    #[prost(uint64, tag = "6")]
+    uploaded_at: u64,
 }
 
 impl Stored for PreKeyCounter {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        let Self { next, unconfirmed, uploaded, next_private } = *self;
-        seal(VERSION, &CounterRecord { next, unconfirmed, uploaded, next_private })
+        let Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at } = *self;
+        let oldest = (oldest != 1).then_some(oldest);
+        seal(VERSION, &CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
-        let CounterRecord { next, unconfirmed, uploaded, next_private } = open(VERSION, record)?;
+        let CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at } = open(VERSION, record)?;
+        let oldest = oldest.unwrap_or(1);
         let public = |id: u32| (1..=LAST_UPLOADED).contains(&id);
-        if public(next) && public(unconfirmed) && (LAST_UPLOADED + 1..=LAST).contains(&next_private) {
-            Ok(Self { next, unconfirmed, uploaded, next_private })
+        if [next, unconfirmed, oldest].into_iter().all(public) && (LAST_UPLOADED + 1..=LAST).contains(&next_private) {
+            Ok(Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at })
         } else {
             Err(BadRecord)
         }

@@ -15,6 +15,7 @@ mod origins;
 mod pairing_code;
 mod placeholder;
 mod poison;
+mod prekeys;
 mod report;
 mod retry;
 mod storage;

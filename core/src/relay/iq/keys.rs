@@ -4,7 +4,8 @@ use super::{Answer, Request, done, error, one};
 use crate::binary::Node;
 use crate::relay::Relay;
 use crate::relay::bundle::{Bundle, OneTimeKey, SignedKey};
-use crate::relay::directory::DeviceId;
+use crate::relay::directory::{DeviceId, Namespace};
+use crate::relay::event::RelayEvent;
 use crate::relay::phone::signed_by;
 use crate::relay::wire::Look;
 use crate::types::{Jid, Now};
@@ -96,7 +97,11 @@ impl Relay {
         }
         bundle.registration = registration;
         bundle.signed = signed;
-        bundle.add(keys, limit);
+        let count = keys.len();
+        let replaced = bundle.add(keys, limit);
+        if let Some(by) = self.directory.address(request.origin.device, Namespace::Pn) {
+            self.tell(RelayEvent::KeysUploaded { by, count, replaced });
+        }
         done()
     }
 }
