@@ -53,5 +53,7 @@ unprintable! {
     crate::app_state::MutationKeys,
     crate::app_state::KeyRing,
     crate::state::account::Account,
+    crate::state::passkey::PasskeyAttempt,
+    crate::state::passkey::PasskeyKeys,
     crate::client::Client,
 }

@@ -5,8 +5,8 @@ use super::socket::Phase;
 use super::{Client, Effect, Job};
 use crate::api::{Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpId};
 use crate::flow::linking::ShownQr;
-use crate::flow::{LinkJob, Verb};
-use crate::pairing::Code;
+use crate::flow::{LinkJob, PasskeyWait, Verb};
+use crate::pairing::{Assertion, Code};
 use crate::stanza::PairDevice;
 use crate::types::Now;
 
@@ -46,6 +46,48 @@ impl Client {
         Ok(op)
     }
 
+    /// Hands over the assertion that [`AssertionNeeded`](Event::AssertionNeeded) asked for: the JSON that a browser's
+    /// `PublicKeyCredential.toJSON()` gives, at most 64 KiB. It is passed on as it is, survives restarts, and is never made
+    /// here. Whether the server takes it shows in what follows: [`CodeShown`](Event::CodeShown) to compare,
+    /// [`Linked`](Event::Linked), or [`LinkFailed`](Event::LinkFailed).
+    ///
+    /// # Errors
+    /// [`Misuse::WrongState`] when none is asked for; [`Misuse::BadArgument`] for what is not an assertion.
+    pub fn provide_assertion(&mut self, now: Now, assertion_json: &str) -> Result<(), Misuse> {
+        self.begin(now)?;
+        let assertion = Assertion::parse(assertion_json).map_err(|error| Misuse::BadArgument(error.phrase()))?;
+        self.answer_passkey(PasskeyWait::Assertion, "no assertion is asked for", Verb::ProvideAssertion(assertion))
+    }
+
+    /// The user saw on the phone the code of [`CodeShown`](Event::CodeShown) with
+    /// [`CompareWithPhone`](crate::api::CodePurpose::CompareWithPhone): the keys are handed over.
+    /// [`CodeConfirmed`](Event::CodeConfirmed) follows.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongState`] when no code is compared.
+    pub fn confirm_code(&mut self, now: Now) -> Result<(), Misuse> {
+        self.begin(now)?;
+        self.answer_passkey(PasskeyWait::Comparison, "no code is compared", Verb::ConfirmCode)
+    }
+
+    /// The user saw another code on the phone, or none: somebody may stand between. Nothing is handed over;
+    /// [`LinkFailed`](Event::LinkFailed) follows.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongState`] when no code is compared.
+    pub fn reject_code(&mut self, now: Now) -> Result<(), Misuse> {
+        self.begin(now)?;
+        self.answer_passkey(PasskeyWait::Comparison, "no code is compared", Verb::RejectCode)
+    }
+
+    fn answer_passkey(&mut self, turn: PasskeyWait, otherwise: &'static str, verb: Verb) -> Result<(), Misuse> {
+        if self.live.linking.passkey.is_none_or(|passkey| passkey.wait != turn) {
+            return Err(Misuse::WrongState(otherwise));
+        }
+        self.enqueue(Job::Verb(verb));
+        Ok(())
+    }
+
     /// The server offers references for codes: from now on every way of linking is open.
     pub(super) fn open_registration(&mut self, offer: &PairDevice) {
         let first_ms = if offer.refs.len() >= 6 { FIRST_MS } else { NEXT_MS };
@@ -64,6 +106,12 @@ impl Client {
             && code.until.take_if(|at| *at <= mono).is_some()
         {
             self.enqueue(Job::Link(LinkJob::CodeOver));
+        }
+        if let Some(passkey) = &mut self.live.linking.passkey
+            && passkey.until <= mono
+        {
+            passkey.until = u64::MAX;
+            self.enqueue(Job::Link(LinkJob::PasskeyOver));
         }
         if self.live.linking.qr.as_ref().is_none_or(|qr| qr.until > mono) {
             return;

@@ -2,10 +2,10 @@
 
 use super::{
     Accepted, Failure, LinkJob, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, linking, logout,
-    notifications, pair_code, placeholder, prekeys, presence, receipts, receive, retry, send, wipe,
+    notifications, pair_code, pair_passkey, placeholder, prekeys, presence, receipts, receive, retry, send, wipe,
 };
 use crate::api::{ChatState, Config, Key, MessageId, OpId};
-use crate::pairing::Code;
+use crate::pairing::{Assertion, Code};
 use crate::stanza::{Incoming, PairSuccess, Success};
 use crate::state::account::ServerKey;
 use crate::state::peer::PeerId;
@@ -86,6 +86,9 @@ pub(crate) enum Verb {
     SendChatState { op: OpId, chat: Jid, state: ChatState },
     LogOut { op: OpId },
     RequestPairCode { op: OpId, number: String, custom: Option<Code> },
+    ProvideAssertion(Assertion),
+    ConfirmCode,
+    RejectCode,
 }
 
 /// Names and contents stay out of logs.
@@ -189,7 +192,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::LoggedIn(success) => return connect::logged_in(txn, live, success),
         Job::PairSuccess { id, success } => return linking::confirm(txn, live, id, success),
         Job::Link(job) => return linking::run(txn, live, config, job),
-        Job::Reply(query, reply) => return run_reply(txn, live, query, reply),
+        Job::Reply(query, reply) => return run_reply(txn, live, config, query, reply),
         Job::Send { sequence, chat, settled } => return send::send(txn, live, *sequence, *chat, settled),
         Job::Resend { request, settled } => return retry::resend(txn, live, request, settled),
         Job::AskPhone { phone, settled } => return placeholder::ask(txn, live, &config.limits, phone, settled),
@@ -212,6 +215,9 @@ fn run_verb(txn: &mut Txn<'_>, live: &Live, config: &Config, verb: &Verb) -> Res
         Verb::RequestPairCode { op, number, custom } => {
             pair_code::begin(txn, live, config, *op, number, custom.as_ref())
         }
+        Verb::ProvideAssertion(assertion) => pair_passkey::provide(txn, live, assertion),
+        Verb::ConfirmCode => pair_passkey::confirm(txn, live),
+        Verb::RejectCode => pair_passkey::reject(txn, live),
     }
 }
 
@@ -233,7 +239,7 @@ fn run_inbound(txn: &mut Txn<'_>, live: &Live, config: &Config, incoming: &Incom
     }
 }
 
-fn run_reply(txn: &mut Txn<'_>, live: &Live, query: &Query, reply: &Reply) -> Result<(), Stop> {
+fn run_reply(txn: &mut Txn<'_>, live: &Live, config: &Config, query: &Query, reply: &Reply) -> Result<(), Stop> {
     match query {
         Query::Ping | Query::Clean { .. } => Ok(()),
         Query::Active => connect::activated(txn, live, reply),
@@ -244,6 +250,11 @@ fn run_reply(txn: &mut Txn<'_>, live: &Live, query: &Query, reply: &Reply) -> Re
         Query::Bundles { devices } => bundles::answered(txn, devices, reply),
         Query::CodeHello(hello) => pair_code::announced(txn, live, hello, reply),
         Query::CodeFinish(finish) => pair_code::finished(txn, live, finish, reply),
+        Query::PasskeyRequest => pair_passkey::told_request(txn, live, reply),
+        Query::PasskeyReference => pair_passkey::told_reference(txn, live, config, reply),
+        Query::PasskeyPrologue(prologue) => pair_passkey::began(txn, live, prologue, reply),
+        Query::PasskeyNonce(nonce) => pair_passkey::revealed(txn, live, nonce, reply),
+        Query::PasskeyPairing(request) => pair_passkey::handed_over(txn, live, request, reply),
         Query::Remove { op, .. } => {
             logout::answered(txn, *op, reply);
             Ok(())

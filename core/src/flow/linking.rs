@@ -2,7 +2,7 @@
 //! which is the same for all. Each way has a file of its own; a way that waits for people keeps its state in one record,
 //! so that a restart or another connection goes on with it.
 
-use super::{Effect, Live, Me, Step, Stop, Txn, TxnExt, learn, pair_code, pair_qr};
+use super::{Effect, Live, Me, Step, Stop, Txn, TxnExt, learn, pair_code, pair_passkey, pair_qr};
 use crate::api::{Config, Event, LinkFailure, LinkFailureReason, LinkStep, OpId, OpResult};
 use crate::crypto::Secret;
 use crate::pairing::{LinkRefusal, adv};
@@ -10,6 +10,7 @@ use crate::stanza::{Ack, Notification, NotificationKind, PairDeviceSign, PairSuc
 use crate::state::Miss;
 use crate::state::account::{self, Account, Linked};
 use crate::state::linking::{self, Linking};
+use crate::state::passkey::PasskeyStage;
 use crate::state::peer::{AliasSource, PeerId};
 use crate::state::ratchets::Identity;
 use crate::types::Jid;
@@ -25,17 +26,22 @@ pub(crate) enum LinkJob {
     Notice(Box<Notification>),
     /// The time of the code to be typed is over.
     CodeOver,
+    /// The time for a passkey is over.
+    PasskeyOver,
 }
 
 impl LinkJob {
     /// Whether a notification belongs to linking.
     pub(crate) const fn is_for(notice: &Notification) -> bool {
-        matches!(notice.kind, NotificationKind::LinkCode(_) | NotificationKind::RenewLinkSecret)
+        matches!(
+            notice.kind,
+            NotificationKind::LinkCode(_) | NotificationKind::Passkey(_) | NotificationKind::RenewLinkSecret
+        )
     }
 
     /// Whether it still makes sense on another connection.
     pub(crate) const fn outlives_connection(&self) -> bool {
-        matches!(self, Self::CodeOver)
+        matches!(self, Self::CodeOver | Self::PasskeyOver)
     }
 }
 
@@ -50,6 +56,8 @@ pub(crate) struct LinkingNow {
     pub(crate) qr: Option<ShownQr>,
     /// A code to be typed is under way.
     pub(crate) code: Option<CodeNow>,
+    /// A passkey has to allow what is under way.
+    pub(crate) passkey: Option<PasskeyNow>,
     /// The caller waits for such a code.
     pub(crate) op: Option<OpId>,
 }
@@ -69,11 +77,32 @@ pub(crate) struct CodeNow {
     pub(crate) until: Option<u64>,
 }
 
+/// A linking that a passkey has to allow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PasskeyNow {
+    pub(crate) wait: PasskeyWait,
+    /// On the monotonic clock.
+    pub(crate) until: u64,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PasskeyWait {
+    /// The server's or the phone's.
+    Server,
+    /// The application's: it is asked for an assertion.
+    Assertion,
+    /// The user's: two codes are compared.
+    Comparison,
+}
+
 /// What changes about a way of linking that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Under {
     /// The code to be typed.
     Code(Option<CodeNow>),
+    /// What a passkey has to allow.
+    Passkey(Option<PasskeyNow>),
     /// Who waits for it.
     Op(Option<OpId>),
 }
@@ -82,12 +111,13 @@ impl LinkingNow {
     /// When a code is over.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let code = self.code.and_then(|code| code.until);
-        [self.qr.as_ref().map(|qr| qr.until), code].into_iter().flatten().min()
+        let passkey = self.passkey.map(|passkey| passkey.until);
+        [self.qr.as_ref().map(|qr| qr.until), code, passkey].into_iter().flatten().min()
     }
 
     /// Whether nothing is left on this stream that could end in a link.
     pub(crate) fn is_idle(&self) -> bool {
-        self.qr.is_none() && self.waiting.is_empty() && self.code.is_none()
+        self.qr.is_none() && self.waiting.is_empty() && self.code.is_none() && self.passkey.is_none()
     }
 
     /// The registration stream is gone, with everything that belonged to it.
@@ -100,6 +130,7 @@ impl LinkingNow {
     pub(crate) fn note(&mut self, under: Under) {
         match under {
             Under::Code(code) => self.code = code,
+            Under::Passkey(passkey) => self.passkey = passkey,
             Under::Op(op) => self.op = op,
         }
     }
@@ -110,11 +141,13 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &LinkJob
     match job {
         LinkJob::Opened => {
             pair_code::resume(txn, live, config)?;
+            pair_passkey::resume(txn, live)?;
             pair_qr::show(txn, live, &config.profile)
         }
         LinkJob::ShowQr => pair_qr::show(txn, live, &config.profile),
         LinkJob::Notice(notice) => noticed(txn, live, config, notice),
         LinkJob::CodeOver => pair_code::over(txn, live),
+        LinkJob::PasskeyOver => pair_passkey::over(txn, live),
     }
 }
 
@@ -127,6 +160,7 @@ fn noticed(txn: &mut Txn<'_>, live: &Live, config: &Config, notice: &Notificatio
     txn.send(live, &ack);
     match &notice.kind {
         NotificationKind::LinkCode(code) => pair_code::noticed(txn, live, config, code),
+        NotificationKind::Passkey(passkey) => pair_passkey::noticed(txn, live, config, passkey),
         NotificationKind::RenewLinkSecret => pair_qr::renew_secret(txn, live, &config.profile),
         _ => Ok(()),
     }
@@ -190,10 +224,11 @@ pub(super) fn write(txn: &mut Txn<'_>, linking: &Linking) {
     }
 }
 
-/// Whether a phone already has the account's secret because both sides derived it.
+/// Whether a phone already has the account's secret: both sides derived it, or it was told under a passkey.
 pub(super) fn has_derived_secret(txn: &mut Txn<'_>) -> Result<bool, Miss> {
-    let code = read(txn)?.code;
-    Ok(code.and_then(|code| code.hello).is_some_and(|hello| hello.finished))
+    let Linking { code, passkey } = read(txn)?;
+    let was_told = passkey.is_some_and(|attempt| matches!(attempt.stage, PasskeyStage::Link { .. }));
+    Ok(was_told || code.and_then(|code| code.hello).is_some_and(|hello| hello.finished))
 }
 
 /// Tells how one way of linking has failed.
@@ -213,6 +248,7 @@ pub(super) fn end_op(txn: &mut Txn<'_>, live: &Live, result: OpResult) {
 fn forget(txn: &mut Txn<'_>, live: &Live, op: OpResult) {
     txn.delete::<Linking>(linking::ID);
     txn.change(Step::Linking(Under::Code(None)));
+    txn.change(Step::Linking(Under::Passkey(None)));
     end_op(txn, live, op);
 }
 

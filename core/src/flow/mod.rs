@@ -21,6 +21,7 @@ mod live;
 mod logout;
 mod notifications;
 mod pair_code;
+mod pair_passkey;
 mod pair_qr;
 pub(crate) mod peers;
 mod placeholder;
@@ -36,7 +37,7 @@ mod wipe;
 
 pub(crate) use connect::{Opening, is_user};
 pub(crate) use job::{Job, Lane, Settled, Verb, run};
-pub(crate) use linking::{LinkJob, Under};
+pub(crate) use linking::{LinkJob, PasskeyWait, Under};
 pub(crate) use live::{Live, Me, Progress};
 pub(crate) use query::{Failure, Query, Reply};
 pub(crate) use send::{Accepted, is_content};

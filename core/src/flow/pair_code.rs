@@ -65,6 +65,9 @@ pub(super) fn begin(
         say_hello(txn, live, &config.profile, &mut attempt, account);
     }
     linking.code = Some(attempt);
+    // The secret that a passkey was to allow is void.
+    linking.passkey = None;
+    txn.change(Step::Linking(Under::Passkey(None)));
     linking::write(txn, &linking);
     if !has_account {
         // Nothing may be stored without it: the next life would not know that it is the next.

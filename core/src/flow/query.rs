@@ -3,8 +3,9 @@
 use crate::api::{DeviceOutcome, OpId};
 use crate::binary::{EncodeError, Plain, Tape};
 use crate::stanza::{
-    CleanDirty, CompanionFinish, CompanionHello, Delivery, DeviceQuery, FetchBundles, Ping, PreKeyCount, PreKeyUpload,
-    PublicSignedPreKey, QueryContext, RemoveCompanionDevice, Request, RotateSignedPreKey,
+    CleanDirty, CompanionFinish, CompanionHello, CompanionNonce, Delivery, DeviceQuery, EncryptedPairing, FetchBundles,
+    FetchPasskeyOptions, FetchPasskeyReference, PasskeyPrologue, Ping, PreKeyCount, PreKeyUpload, PublicSignedPreKey,
+    QueryContext, RemoveCompanionDevice, Request, RotateSignedPreKey,
 };
 use crate::types::Jid;
 use smol_str::SmolStr;
@@ -30,6 +31,16 @@ pub(crate) enum Query {
     CodeHello(Box<CompanionHello>),
     /// Hand this to the phone on which the code was typed.
     CodeFinish(Box<CompanionFinish>),
+    /// What shall a passkey sign?
+    PasskeyRequest,
+    /// Which reference shall the keys be for?
+    PasskeyReference,
+    /// Take this assertion and commitment.
+    PasskeyPrologue(Box<PasskeyPrologue>),
+    /// This was committed to.
+    PasskeyNonce(Box<CompanionNonce>),
+    /// Hand these keys to the phone.
+    PasskeyPairing(Box<EncryptedPairing>),
     /// Unlink this device.
     Remove { op: OpId, device: Jid },
     /// What was said to have changed is known now.
@@ -71,6 +82,11 @@ impl Query {
             Self::Bundles { devices } => FetchBundles { devices: devices.clone(), reason: None }.plain(id),
             Self::CodeHello(hello) => hello.plain(id),
             Self::CodeFinish(finish) => finish.plain(id),
+            Self::PasskeyRequest => FetchPasskeyOptions.plain(id),
+            Self::PasskeyReference => FetchPasskeyReference.plain(id),
+            Self::PasskeyPrologue(prologue) => prologue.plain(id),
+            Self::PasskeyNonce(nonce) => nonce.plain(id),
+            Self::PasskeyPairing(request) => request.plain(id),
             Self::Remove { device, .. } => RemoveCompanionDevice { jid: device.clone() }.plain(id),
             Self::Clean { kind, timestamp } => CleanDirty { kind: kind.clone(), timestamp: *timestamp }.plain(id),
         }

@@ -16,24 +16,34 @@ pub struct Assertion {
 
 /// Why a text is not an assertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{}", self.phrase())]
 #[non_exhaustive]
 pub enum AssertionError {
     /// Longer than [`Assertion::MOST_BYTES`].
-    #[error("an assertion has at most 65,536 bytes")]
     TooLong,
     /// Not a JSON object.
-    #[error("an assertion is a JSON object")]
     NotAnObject,
     /// Its `type` is not `public-key`.
-    #[error("the type of an assertion is public-key")]
     Type,
     /// `id` or `rawId` is absent, not base64url of 1 to 1,023 bytes, or they differ.
-    #[error("an assertion names its credential in base64url")]
     Id,
     /// `response` lacks `clientDataJSON`, `authenticatorData` or `signature` in base64url. A registration of a new
     /// passkey looks like that.
-    #[error("an assertion has a response with client data, authenticator data and signature")]
     Response,
+}
+
+impl AssertionError {
+    /// The same as a fixed phrase.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::TooLong => "an assertion has at most 65,536 bytes",
+            Self::NotAnObject => "an assertion is a JSON object",
+            Self::Type => "the type of an assertion is public-key",
+            Self::Id => "an assertion names its credential in base64url",
+            Self::Response => "an assertion has a response with client data, authenticator data and signature",
+        }
+    }
 }
 
 impl Assertion {

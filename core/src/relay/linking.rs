@@ -79,6 +79,7 @@ impl Relay {
         self.set_stage(link, Stage::Registration(Box::new(registration)));
         self.send(link, &server_request(&id, "md").with_child(pair));
         self.tell(RelayEvent::RegistrationOpened(link));
+        self.remind(now, link, &noise_key);
         Ok(())
     }
 

@@ -165,6 +165,21 @@ impl Relay {
         };
         self.passkeys.undertakings.insert(key, undertaking);
         self.keep_registration(link, deadline);
+        self.ask_for_assertion(now, link, request);
+        self.tell(RelayEvent::PasskeyRequested { account: jid.user().to_owned() });
+        Ok(jid)
+    }
+
+    /// A companion is back that was asked for an assertion and has given none: perhaps it never heard of it.
+    pub(super) fn remind(&mut self, now: Now, link: LinkId, noise_key: &[u8; 32]) {
+        let waiting = self.passkeys.undertakings.get(noise_key);
+        let waiting = waiting.filter(|open| open.assertion.is_none() && open.deadline > now.mono);
+        if let Some(request) = waiting.map(|open| open.request.clone()) {
+            self.ask_for_assertion(now, link, request);
+        }
+    }
+
+    fn ask_for_assertion(&mut self, now: Now, link: LinkId, request: String) {
         let options = Node::new("passkey_request_options");
         let mut notification = self.linking_notice(now, "passkey_prologue_request");
         if self.faults.linking(LinkingFault::UnreadableOptions) {
@@ -173,8 +188,6 @@ impl Relay {
             notification = notification.with_child(options.with_bytes(request));
         }
         self.send(link, &notification);
-        self.tell(RelayEvent::PasskeyRequested { account: jid.user().to_owned() });
-        Ok(jid)
     }
 
     /// How long a stream stays open whose companion has an undertaking.

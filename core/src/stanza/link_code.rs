@@ -102,7 +102,7 @@ pub enum LinkCodeNotice {
         /// The reference from the server.
         reference: Bytes,
     },
-    /// A stage this version does not know.
+    /// A stage this version does not know, or a word of the phone without a key.
     Other {
         /// The server's word.
         stage: SmolStr,
@@ -113,7 +113,9 @@ impl LinkCodeNotice {
     /// Reads the child of a notification of that type.
     pub(super) fn parse(notification: NodeRef<'_>) -> Result<Self, StanzaError> {
         let node = read::need_child(notification, w::LINK_CODE_COMPANION_REG)?;
-        if node.has(w::STAGE, w::PRIMARY_HELLO) {
+        // Without a key it only announces that a passkey will be asked for.
+        let has_key = node.child(w::LINK_CODE_PAIRING_WRAPPED_PRIMARY_EPHEMERAL_PUB).is_some();
+        if node.has(w::STAGE, w::PRIMARY_HELLO) && has_key {
             return Ok(Self::PrimaryHello {
                 wrapped_ephemeral: read::need_child_array(node, w::LINK_CODE_PAIRING_WRAPPED_PRIMARY_EPHEMERAL_PUB)?,
                 identity: read::need_child_array(node, w::PRIMARY_IDENTITY_PUB)?,

@@ -1,6 +1,7 @@
 //! Linking under way: what a restart, or another connection, needs to go on. Gone once the device is linked or the way
 //! has failed. Each way of linking has a part of its own; a QR code needs none, its secret is the account's.
 
+use super::passkey::{PasskeyAttempt, PasskeyRecord};
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{Record, Space};
 use crate::crypto::KeyPair;
@@ -17,12 +18,14 @@ const VERSION: u8 = 1;
 pub(crate) struct Linking {
     /// By a code that is typed on the phone.
     pub(crate) code: Option<CodeAttempt>,
+    /// After a scan or a code, when a passkey has to allow it.
+    pub(crate) passkey: Option<PasskeyAttempt>,
 }
 
 impl Linking {
     /// Whether nothing is under way.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.code.is_none()
+        self.code.is_none() && self.passkey.is_none()
     }
 }
 
@@ -63,6 +66,8 @@ pub(crate) struct Hello {
 struct LinkingRecord {
     #[prost(message, optional, tag = "1")]
     code: Option<CodeRecord>,
+    #[prost(message, optional, tag = "2")]
+    passkey: Option<PasskeyRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -113,12 +118,17 @@ impl Stored for Linking {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        seal(VERSION, &LinkingRecord { code: self.code.as_ref().map(CodeRecord::from) })
+        let (code, passkey) =
+            (self.code.as_ref().map(CodeRecord::from), self.passkey.as_ref().map(PasskeyRecord::from));
+        seal(VERSION, &LinkingRecord { code, passkey })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
         let found: LinkingRecord = open(VERSION, record)?;
-        Ok(Self { code: found.code.as_ref().map(CodeAttempt::try_from).transpose()? })
+        Ok(Self {
+            code: found.code.as_ref().map(CodeAttempt::try_from).transpose()?,
+            passkey: found.passkey.as_ref().map(PasskeyAttempt::try_from).transpose()?,
+        })
     }
 }
 
@@ -192,7 +202,7 @@ mod tests {
             tries: 1,
             hello: Some(hello),
         };
-        let record = Linking { code: Some(attempt) }.seal();
+        let record = Linking { code: Some(attempt), passkey: None }.seal();
         let read = Linking::open(&record).unwrap();
         assert_eq!(read.seal(), record);
         let attempt = read.code.unwrap();

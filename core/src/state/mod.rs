@@ -19,6 +19,7 @@ pub(crate) mod life;
 pub(crate) mod linking;
 pub(crate) mod outbox;
 mod outcome;
+pub(crate) mod passkey;
 pub(crate) mod peer;
 pub(crate) mod prekeys;
 pub(crate) mod ratchets;

@@ -13,6 +13,7 @@ mod linking;
 mod messages;
 mod origins;
 mod pairing_code;
+mod passkey;
 mod placeholder;
 mod poison;
 mod prekeys;
