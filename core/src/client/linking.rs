@@ -27,7 +27,8 @@ impl Client {
     /// May be called before there is a connection: the request is kept until [`connect`](Self::connect) has made one, over
     /// restarts for three minutes. QR codes go on beside it. [`CodeShown`](Event::CodeShown) follows when the server has
     /// taken the code, then [`OperationFinished`](Event::OperationFinished); a refusal is a
-    /// [`LinkFailed`](Event::LinkFailed) as well. A later call takes its place.
+    /// [`LinkFailed`](Event::LinkFailed) as well. A later call takes its place. When the client stays down before the code
+    /// was shown, the operation ends as lost, but the request is still good at the next `connect` within those minutes.
     ///
     /// # Errors
     /// [`Misuse::WrongState`] for an account that is linked; [`Misuse::BadArgument`] for what cannot be a number (7 to 15

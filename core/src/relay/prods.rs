@@ -23,13 +23,23 @@ impl Relay {
     /// Declares the code spent that a companion shows for the number `account`: it makes another, or with `by_hand` asks
     /// its user to. `false` if none is shown.
     pub fn refresh_code(&mut self, now: Now, account: &str, by_hand: bool) -> bool {
+        self.tell_code_stage(now, account, "refresh_code", by_hand)
+    }
+
+    /// Tells a companion that shows a code for the number `account` of a step that no client knows. `false` if none is
+    /// shown.
+    pub fn invent_code_stage(&mut self, now: Now, account: &str) -> bool {
+        self.tell_code_stage(now, account, "invented", false)
+    }
+
+    fn tell_code_stage(&mut self, now: Now, account: &str, stage: &str, by_hand: bool) -> bool {
         let shown = self.registrations().find_map(|(link, open)| {
             let code = open.code.as_ref().filter(|code| code.number == account)?;
             Some((link, code.reference.clone()))
         });
         let Some((link, reference)) = shown else { return false };
         let order = Node::new("link_code_companion_reg")
-            .with("stage", "refresh_code")
+            .with("stage", stage)
             .with("force_manual_refresh", if by_hand { "true" } else { "false" })
             .with_child(Node::new("link_code_pairing_ref").with_bytes(reference.into_bytes()));
         self.prod(now, link, "link_code_companion_reg", order);

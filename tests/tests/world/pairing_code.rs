@@ -328,6 +328,17 @@ fn a_code_that_the_user_must_renew_ends_with_a_typed_failure() {
 }
 
 #[test]
+fn a_step_that_is_not_known_is_acknowledged_and_said() {
+    let (mut world, ann, code) = with_code(241);
+    assert!(world.relay.invent_code_stage(world.now, PHONE));
+    world.settle();
+    assert_eq!(answers(&world), [None]);
+    assert!(world.event(ann, |event| matches!(event, Event::StanzaRefused { .. }).then_some(())).is_some());
+    type_code(&mut world, &code);
+    wait_for_login(&mut world, ann);
+}
+
+#[test]
 fn a_code_is_answered_for_three_times() {
     let (mut world, ann, code) = with_code(213);
     let wrong = another(&code);

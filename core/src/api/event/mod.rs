@@ -44,7 +44,7 @@ pub enum Event {
     },
     /// Show this code to the user; each supersedes the one before of the same purpose. One to be typed on the phone was
     /// asked for and is known to the server; it is shown again, with the time that is left, after a restart or a lost
-    /// connection, and another follows when the server wants one.
+    /// connection, and another, drawn, follows when the server takes it for spent.
     CodeShown {
         /// Eight characters with a dash between: `ABCD-EFGH`.
         code: String,
