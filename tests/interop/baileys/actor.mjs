@@ -1,6 +1,13 @@
 // A Baileys client on a leash: commands come as JSON lines on stdin, what happens goes out as JSON lines on stdout.
 // The commands, the events and the environment are described at the head of tests/tests/interop/actor.rs.
-import makeWASocket, { Browsers, DisconnectReason, generateMessageIDV2, proto, useMultiFileAuthState } from 'baileys'
+import makeWASocket, {
+  Browsers,
+  DEFAULT_CONNECTION_CONFIG,
+  DisconnectReason,
+  generateMessageIDV2,
+  proto,
+  useMultiFileAuthState,
+} from 'baileys'
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { join } from 'node:path'
@@ -52,6 +59,20 @@ const sent = new Sent(join(store, 'sent'))
 let socket
 let wanted = false
 
+// This version reads a session when a send begins and writes it when the send ends: what it decrypts in between is
+// overwritten, and it uses counters twice. So here it does one or the other.
+let turnOfSessions = Promise.resolve()
+function alone(work) {
+  const done = turnOfSessions.then(work)
+  turnOfSessions = done.catch(silent)
+  return done
+}
+
+function makeSignalRepository(...given) {
+  const repository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(...given)
+  return { ...repository, decryptMessage: (message) => alone(() => repository.decryptMessage(message)) }
+}
+
 function textOf(message) {
   const inner = message?.ephemeralMessage?.message ?? message
   return inner?.conversation ?? inner?.extendedTextMessage?.text
@@ -65,6 +86,7 @@ function connect() {
     waWebSocketUrl: process.env.ACTOR_URL,
     agent,
     logger,
+    makeSignalRepository,
     browser: Browsers.ubuntu('Chrome'),
     syncFullHistory: false,
     // Otherwise its own sends come back to it as messages.
@@ -132,7 +154,7 @@ const commands = {
       const key = { remoteJid: chat, id: reply.id, fromMe: false, participant: reply.sender }
       options.quoted = { key, message: { conversation: reply.text } }
     }
-    const result = await socket.sendMessage(chat, content, options)
+    const result = await alone(() => socket.sendMessage(chat, content, options))
     sent.keep(result.key.id, result.message)
     tell({ is: 'sent', id: result.key.id })
   },

@@ -125,6 +125,11 @@ impl Actor {
         }
     }
 
+    /// The folder that outlives the process.
+    pub(crate) fn store(&self) -> &Path {
+        self.store.path()
+    }
+
     /// Starts the process, on the store it had before.
     pub(crate) fn start(&mut self) -> Outcome {
         let mut child = self
@@ -256,6 +261,13 @@ impl Actor {
             }
             self.seen.push(event);
         }
+    }
+
+    /// The next thing it says; `None` when its process has ended. Cancellation-safe.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let event = self.process.as_mut()?.events.recv().await?;
+        self.note(&event);
+        Some(event)
     }
 
     /// What it said by now, without waiting, that is wanted and that nobody has asked for yet.

@@ -1,7 +1,7 @@
 //! Clients that nobody here wrote, against the relay and against whatsio. Run by `tests/interop/run`, which installs them.
 //!
-//! Arguments: `matrix` (also without any), or names of pairs such as `whatsio-Baileys`. The last line is
-//! `N passed, N failed`.
+//! Arguments: `matrix`, `kill` (both without any), names of pairs such as `whatsio-Baileys`, a number of kills such as
+//! `kill=20`. `INTEROP_SEED` repeats the moments of an earlier run's kills. The last line is `N passed, N failed`.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 
 mod actor;
 mod cells;
+mod kill;
 mod matrix;
 mod ours;
 mod stage;
@@ -47,6 +48,15 @@ async fn suite() -> ExitCode {
         passed += cells_passed;
         failed += cells_failed;
     }
+    let kills = arguments.iter().find_map(|argument| argument.strip_prefix("kill="));
+    if part("kill") || kills.is_some() {
+        let kills = kills.map_or(KILLS, |number| number.parse().expect("a number of kills"));
+        let (checks_passed, checks_failed) = kill::run(kills).await;
+        passed += checks_passed;
+        failed += checks_failed;
+    }
     println!("{passed} passed, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+const KILLS: u32 = 200;
