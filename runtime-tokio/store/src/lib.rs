@@ -1,8 +1,8 @@
 //! Durable record stores for whatsio.
 //!
 //! Owns: the two calls every store answers ([`Store`]), the embedded default ([`SqliteStore`]), which seals what it keeps
-//! under a key from a [`KeySource`], one that forgets ([`MemoryStore`]), and the thread that merges the commits of all
-//! accounts ([`Writer`]). Deliberately does not know
+//! under a key from a [`KeySource`], one that forgets ([`MemoryStore`]), the thread that merges the commits of all accounts
+//! ([`Writer`]), and sessions as files that move between stores ([`transfer`]). Deliberately does not know
 //! what a record means, nor tokio: every call blocks, and hosts of any kind put it on a thread of their own.
 
 mod account;
@@ -11,6 +11,7 @@ mod memory;
 mod seal;
 mod sqlite;
 mod store;
+pub mod transfer;
 
 mod writer;
 

@@ -23,6 +23,7 @@ mod key;
 mod source;
 
 pub use key::{MalformedKey, StoreKey};
+pub(crate) use source::sync_folder;
 pub use source::{KEY_VARIABLE, KeyError, KeySource};
 
 use crate::AccountId;

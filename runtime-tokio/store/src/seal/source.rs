@@ -91,8 +91,8 @@ impl KeySource {
         Self::Callback(Box::new(move || fetch().map_err(Into::into)))
     }
 
-    /// The key of a store that is sealed already.
-    pub(crate) fn existing(&self) -> Result<StoreKey, KeyError> {
+    /// The key of what is sealed already. Never makes one.
+    pub fn existing(&self) -> Result<StoreKey, KeyError> {
         match self {
             Self::File(path) => read(path)?.ok_or_else(|| KeyError::Missing(path.clone())),
             Self::Env(name) => {
@@ -104,8 +104,8 @@ impl KeySource {
         }
     }
 
-    /// The key for a store that is not sealed yet; makes the key file when there is none.
-    pub(crate) fn for_new(&self) -> Result<StoreKey, KeyError> {
+    /// The key for what is not sealed yet; makes the key file when there is none.
+    pub fn for_new(&self) -> Result<StoreKey, KeyError> {
         let Self::File(path) = self else { return self.existing() };
         if let Some(key) = read(path)? {
             return Ok(key);
