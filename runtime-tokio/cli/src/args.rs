@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::commands::session::SessionArgs;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::net::SocketAddr;
@@ -72,6 +73,9 @@ pub(crate) enum Command {
     /// Print what happens to the account: messages, receipts, presence.
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
+    /// Show, move, seal and remove the sessions in the database.
+    #[command(after_help = SESSION_HELP)]
+    Session(SessionArgs),
     /// Show binary stanzas as readable trees, personal data hidden.
     #[command(after_help = INSPECT_HELP)]
     Inspect(InspectArgs),
@@ -185,6 +189,7 @@ Exit status:
   4  time ran out
   5  the server refused
   6  the demo lost or doubled a message
+  7  another process or another place has the account
 
 Set NO_COLOR to switch colours off.";
 
@@ -228,6 +233,14 @@ Examples:
   whatsio watch --count 1 --timeout 30
 
 Every event is printed once; what was not printed before the command ended is shown by the next one.";
+
+const SESSION_HELP: &str = "\
+Examples:
+  whatsio session list
+  whatsio session export me.session
+  whatsio --store new.db session import me.session
+
+A session runs in one place. What an export or an import does, and what the file holds: docs/session-format.md";
 
 const INSPECT_HELP: &str = "\
 Examples:

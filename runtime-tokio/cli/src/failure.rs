@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use whatsio::api::CommitError;
 use whatsio::api::LinkFailureReason;
 use whatsio::relay::BindError;
 use whatsio::{OperationError, SendError, StartError, Stopped};
-use whatsio_store::{KeyError, OpenError};
+use whatsio_store::transfer::{ExportError, ImportError, ReadError};
+use whatsio_store::{KeyError, LoadError, OpenError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,18 @@ pub(crate) enum Failure {
     Operation(OperationError),
     #[error("the client has ended: {0}")]
     Stopped(#[from] Stopped),
+    #[error("there is no account {0} in this database")]
+    NoAccount(String),
+    #[error("no passphrase was given, and there is no terminal to ask at")]
+    NoPassphrase,
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error("{0}")]
     Other(String),
 }
@@ -58,8 +72,18 @@ impl Failure {
             Self::Usage(_) | Self::BadChat(..) | Self::BadRootKey => 2,
             Self::NotLinked | Self::Ended("logged-out") => 3,
             Self::TimedOut(..) => 4,
+            Self::Stopped(Stopped::Fenced) | Self::Ended("replaced") => 7,
+            Self::Start(StartError::Load(LoadError::MovedAway)) | Self::Load(LoadError::MovedAway) => 7,
             Self::Refused(_) | Self::LinkFailed(_) | Self::Ended(_) => 5,
             _ => 1,
+        })
+    }
+
+    /// The database refused a write.
+    pub(crate) fn cannot_write(error: CommitError) -> Self {
+        Self::Other(match error {
+            CommitError::Retry => "the database is busy: try again".into(),
+            _ => "the database cannot be written; -v says more".into(),
         })
     }
 
@@ -70,8 +94,21 @@ impl Failure {
             Self::Ended("logged-out") => "the phone has unlinked this device: use another --account and link again",
             Self::Ended("outdated") => "the announced version is too old: update whatsio",
             Self::Ended("replaced") | Self::Stopped(Stopped::Fenced) => {
-                "another process uses this account: end it first"
+                "another process uses this account, or moved it away: end that one first; `whatsio session list` shows which"
             }
+            Self::Start(StartError::Load(LoadError::MovedAway)) | Self::Load(LoadError::MovedAway) => {
+                "run it where it was imported; if it never was, `whatsio session reclaim`"
+            }
+            Self::Export(ExportError::MovedAway(_)) => {
+                "export it where it was imported; if it never was, `whatsio session reclaim`"
+            }
+            Self::Import(ImportError::Copy) => {
+                "if the account has not run since and never will elsewhere: --accept-copy; else link again"
+            }
+            Self::Import(ImportError::Exists(_)) => "choose another name with --as",
+            Self::Import(ImportError::Read(ReadError::WantsKey)) => "pass the key file with --session-key",
+            Self::NoAccount(_) => "`whatsio session list` shows those there are; choose one with --account",
+            Self::NoPassphrase => "pass it with --passphrase-file, or in WHATSIO_PASSPHRASE",
             Self::Usage(_) => "see --help",
             Self::Store { source: OpenError::Plain(_), .. } => {
                 "run `whatsio session seal` once, or pass --plain-store to use it as it is"

@@ -6,4 +6,5 @@ pub(crate) mod inspect;
 pub(crate) mod link;
 pub(crate) mod relay;
 pub(crate) mod send;
+pub(crate) mod session;
 pub(crate) mod watch;
