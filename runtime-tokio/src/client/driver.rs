@@ -222,6 +222,7 @@ impl Driver {
         let current = answer.generation == self.generation;
         match answer.result {
             StoreResult::Loaded(id, Ok(records)) if current => self.feed(Input::Loaded(id, records)),
+            StoreResult::Loaded(_, Err(LoadError::MovedAway)) if current => self.tell_fenced(),
             StoreResult::Loaded(id, Err(error)) if current => {
                 tracing::warn!(%error, "a load failed");
                 self.feed(Input::LoadFailed(id));
@@ -312,6 +313,14 @@ impl Driver {
         });
     }
 
+    /// The store no longer gives the account's records. The core would ask again for ever, since all it hears of a load
+    /// is that it failed; a commit would have told it.
+    fn tell_fenced(&mut self) {
+        self.fault = Some(FaultReason::Fenced);
+        let (id, event) = (EventId(u64::MAX), Event::Faulted(FaultReason::Fenced));
+        self.backlog.push_back(Envelope { id, event, durable: false });
+    }
+
     fn take_event(&mut self, envelope: Envelope) {
         if envelope.durable {
             match self.seen.emitted(envelope.id) {
@@ -383,6 +392,7 @@ impl Driver {
             self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
             let read = self.parts.storage.load(self.parts.account.clone(), Core::root_keys()).await;
             if matches!(read, Err(LoadError::MovedAway)) {
+                self.tell_fenced();
                 return Err(Stopped::Fenced);
             }
             let (Ok((keys, records)), Ok(seed)) = (read, fresh_seed()) else { continue };
