@@ -11,9 +11,9 @@ pub use crate::types::MessageId;
 pub use config::{Config, Limits, Platform, ProtocolProfile};
 pub use event::{
     Aliases, ChatState, ChatStateEvent, CodePurpose, DeviceOutcome, Disconnect, Envelope, Event, FaultReason,
-    LinkFailure, LinkFailureReason, LinkStep, ListCheck, MessageEvent, OpResult, Presence, PresenceEvent, ReceiptEvent,
-    ReceiptKind, Recommendation, SendReport, SendResult, SkipReason, SuspiciousKind, SuspiciousMessage,
-    UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
+    IdentityChange, LinkFailure, LinkFailureReason, LinkStep, ListCheck, MessageEvent, OpResult, Presence,
+    PresenceEvent, ReceiptEvent, ReceiptKind, Recommendation, SendReport, SendResult, SkipReason, SuspiciousKind,
+    SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
 };
 pub use ids::{CommitId, EventId, LoadId, OpId};
 pub use input::{CloseReason, CommitError, Input, Misuse};

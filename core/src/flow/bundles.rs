@@ -1,6 +1,6 @@
 //! Sessions out of nothing: the server hands out a bundle of keys for each device.
 
-use super::{Failure, Need, Reply, Step, Stop, Txn, peers, query};
+use super::{Failure, Need, Reply, Step, Stop, Txn, identity, peers, query};
 use crate::crypto::{PublicKey, Signature};
 use crate::pairing::adv;
 use crate::signal::{
@@ -61,13 +61,13 @@ pub(crate) fn start(
     };
     let own = LocalIdentity { keys: &account.identity, registration_id: account.registration_id };
     let Ok(session) = Session::initiate(own, &verified, txn.rng) else { return Ok(Err(Failure::Unusable)) };
+    identity::shown(txn, peer, device.device(), &identity)?;
     if let Some(old) = old {
         let mut archive = txn.read::<Archive>(id.clone())?.unwrap_or_default();
         archive.push(old);
         txn.write(id.clone(), &archive);
     }
-    txn.write(id.clone(), &session);
-    txn.write(id, &Identity(identity));
+    txn.write(id, &session);
     peers::note_device(txn, peer, device.device())?;
     Ok(Ok(()))
 }

@@ -1,7 +1,7 @@
 //! From one ciphertext to its plaintext: loads what the ratchet needs, stores what it changed.
 
 use super::receive::Origin;
-use super::{Stop, Txn, bundles, devices, peers, prekeys};
+use super::{Stop, Txn, bundles, devices, identity, peers, prekeys};
 use crate::api::UndecryptableReason;
 use crate::crypto::PublicKey;
 use crate::signal::{
@@ -116,11 +116,11 @@ fn first(
     let accepted = Session::accept(old.as_ref(), Some(&mut archive), own, prekeys, &message, limit);
     match accepted {
         Ok(Accepted { session, plaintext, archive_changed }) => {
+            identity::shown(txn, origin.sender_peer, origin.sender.device(), message.identity())?;
             txn.write(id.clone(), &session);
             if archive_changed {
-                txn.write(id.clone(), &archive);
+                txn.write(id, &archive);
             }
-            txn.write(id, &Identity(*message.identity()));
             if let Some(key) = one_time {
                 prekeys::used(txn, key.id, message.base_key())?;
             }

@@ -13,6 +13,7 @@ mod decrypt;
 pub(crate) mod devices;
 mod fanout;
 mod fold;
+mod identity;
 mod inbox;
 mod job;
 pub(crate) mod learn;

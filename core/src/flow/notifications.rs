@@ -1,17 +1,16 @@
 //! What the server tells about keys and devices; everything is acknowledged once.
 
-use super::{Live, Stop, Txn, TxnExt, devices, learn, peers, prekeys};
-use crate::signal::{Archive, Session};
+use super::{Live, Stop, Txn, TxnExt, devices, identity, learn, prekeys};
 use crate::stanza::{Ack, IncomingCall, Notification, NotificationKind};
-use crate::state::peer::{AliasSource, PeerId};
-use crate::state::ratchets::Identity;
-use crate::types::Jid;
+use crate::state::peer::AliasSource;
 
 /// Takes one notification.
 pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, notification: &Notification) -> Result<(), Stop> {
     match &notification.kind {
         NotificationKind::PreKeysLow { count } => prekeys::few_left(txn, live, *count)?,
-        NotificationKind::IdentityChanged => identity_changed(txn, &notification.address.from)?,
+        NotificationKind::IdentityChanged => {
+            identity::changed(txn, &notification.address.from, notification.timestamp)?;
+        }
         NotificationKind::Devices(change) => {
             let from = &notification.address.from;
             if let (Some(lid), true) = (&change.lid, from.is_pn_family()) {
@@ -39,22 +38,4 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, notification: &Notificati
 pub(crate) fn call(txn: &mut Txn<'_>, live: &Live, call: &IncomingCall) {
     let ack = Ack::of(call.address.clone());
     txn.send(live, &ack);
-}
-
-/// A user has registered anew: sessions with all old devices are worth nothing.
-fn identity_changed(txn: &mut Txn<'_>, user: &Jid) -> Result<(), Stop> {
-    if user.device() != 0 {
-        return Ok(());
-    }
-    let Some(peer) = peers::find(txn, user)? else { return Ok(()) };
-    if peer == PeerId::SELF {
-        return Ok(());
-    }
-    for device in peers::read(txn, peer)?.devices {
-        let id = peer.device_id(device);
-        txn.delete::<Session>(id.clone());
-        txn.delete::<Archive>(id.clone());
-        txn.delete::<Identity>(id);
-    }
-    devices::changed(txn, user)
 }

@@ -10,7 +10,7 @@ use crate::state::devices::DeviceList;
 use crate::state::linking::{self, Linking};
 use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
 use crate::state::prekeys::{PreKeyCounter, record_id};
-use crate::state::ratchets::Identity;
+use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::resends::{self, Allowance};
 use crate::state::spent::{self, SpentPreKeys};
 use crate::state::{self, Stored};
@@ -50,6 +50,7 @@ pub(crate) fn peers(txn: &mut Txn<'_>, numbers: Range<u64>) -> Result<(), Stop> 
         }
         txn.delete::<Identity>(id.device_id(0));
         txn.delete::<DeviceList>(id.record_id());
+        txn.delete::<IdentitySeen>(id.record_id());
         txn.delete::<Allowance>(resends::allowance_id(id));
         txn.delete::<Peer>(id.record_id());
     }

@@ -9,7 +9,7 @@ use super::linking::Linking;
 use super::outbox::{Entry, OutboxCursor, Sequence};
 use super::peer::{Alias, Peer, PeerCounter};
 use super::prekeys::PreKeyCounter;
-use super::ratchets::Identity;
+use super::ratchets::{Identity, IdentitySeen};
 use super::record::Stored;
 use super::resends::{Allowance, Resends};
 use super::spent::SpentPreKeys;
@@ -19,7 +19,7 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 23;
+const KINDS: usize = 24;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -40,6 +40,7 @@ fn every_record_that_was_ever_written_still_decodes() {
             "DeviceList" => reads::<DeviceList>(&record),
             "Entry" => reads::<Entry>(&record),
             "Identity" => reads::<Identity>(&record),
+            "IdentitySeen" => reads::<IdentitySeen>(&record),
             "InboxCursor" => reads::<InboxCursor>(&record),
             "Life" => reads::<Life>(&record),
             "Linking" => reads::<Linking>(&record),

@@ -3,8 +3,8 @@
 use super::outcome::OutcomeRecord;
 use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{
-    Aliases, Event, ListCheck, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport, SendResult,
-    Space, SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent,
+    Aliases, Event, IdentityChange, ListCheck, MessageEvent, MessageId, ReceiptEvent, ReceiptKind, Record, SendReport,
+    SendResult, Space, SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent,
     UndecryptableReason,
 };
 use crate::types::{Jid, Username};
@@ -48,7 +48,7 @@ struct CursorRecord {
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 struct EventRecord {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 10, 11")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 10, 11, 12")]
     kind: Option<Kind>,
 }
 
@@ -67,6 +67,8 @@ enum Kind {
     Unanswered(UnansweredRecord),
     #[prost(message, tag = "11")]
     Suspicious(SuspiciousRecord),
+    #[prost(message, tag = "12")]
+    Identity(IdentityRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -168,6 +170,15 @@ struct SentRecord {
 
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
+struct IdentityRecord {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(message, optional, tag = "2")]
+    user_aliases: Option<AliasesRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 struct SuspiciousRecord {
     #[prost(string, tag = "1")]
     id: String,
@@ -258,6 +269,10 @@ fn kind_of(event: &Event) -> Option<Kind> {
             device_aliases: Some(aliases_record(&retry.device_aliases)),
             reason: UNANSWERABLE.iter().zip(0..).find_map(|(known, at)| (*known == retry.reason).then_some(at))?,
         })),
+        Event::IdentityChanged(change) => Some(Kind::Identity(IdentityRecord {
+            user: change.user.to_string(),
+            user_aliases: Some(aliases_record(&change.user_aliases)),
+        })),
         Event::SuspiciousMessage(message) => Some(Kind::Suspicious(SuspiciousRecord {
             id: message.id.to_string(),
             sender: message.sender.to_string(),
@@ -323,6 +338,10 @@ fn event_of(kind: Kind) -> Result<Event, BadRecord> {
             timestamp: found.timestamp,
         })),
         Kind::Sent(found) => Event::SendFinished(Box::new(report_of(found)?)),
+        Kind::Identity(found) => Event::IdentityChanged(Box::new(IdentityChange {
+            user: jid(&found.user)?,
+            user_aliases: aliases(found.user_aliases)?,
+        })),
         Kind::Suspicious(found) => Event::SuspiciousMessage(Box::new(SuspiciousMessage {
             id: MessageId::new(found.id),
             sender: jid(&found.sender)?,
@@ -525,6 +544,8 @@ mod tests {
                 timestamp: 5,
             })));
         }
+        let (user, user_aliases) = (lid.clone(), aliases.clone());
+        samples.push(Event::IdentityChanged(Box::new(IdentityChange { user, user_aliases })));
         for kind in SUSPICIOUS {
             samples.push(Event::SuspiciousMessage(Box::new(SuspiciousMessage {
                 id: MessageId::new("3EB4"),

@@ -9,7 +9,28 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity(pub(crate) PublicKey);
 
+/// When a phone was last seen with another identity than before, in seconds since 1970; kept by user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IdentitySeen(pub(crate) u64);
+
 const VERSION: u8 = 1;
+
+impl Stored for IdentitySeen {
+    const SPACE: Space = Space::Identity;
+
+    fn seal(&self) -> Record {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.0.to_be_bytes());
+        Record(bytes.into())
+    }
+
+    fn open(record: &Record) -> Result<Self, BadRecord> {
+        match record.0.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(u64::from_be_bytes(rest.try_into().map_err(|_| BadRecord)?))),
+            _ => Err(BadRecord),
+        }
+    }
+}
 
 impl Stored for Identity {
     const SPACE: Space = Space::Identity;

@@ -9,6 +9,7 @@
 )]
 
 mod crashes;
+mod identity;
 mod linking;
 mod messages;
 mod origins;

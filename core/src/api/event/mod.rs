@@ -13,7 +13,7 @@ pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, ChatStateEvent, Presence, PresenceEvent};
 pub use retry::{UnanswerableReason, UnansweredRetry};
-pub use security::{SuspiciousKind, SuspiciousMessage};
+pub use security::{IdentityChange, SuspiciousKind, SuspiciousMessage};
 pub use send::{DeviceOutcome, ListCheck, OpResult, SendReport, SendResult, SkipReason};
 
 use super::{EventId, MessageId, OpId};
@@ -90,6 +90,8 @@ pub enum Event {
     MessageUndecryptable(Box<UndecryptableEvent>),
     /// Somebody received, read or played messages. Durable.
     ReceiptReceived(Box<ReceiptEvent>),
+    /// A user has registered anew. What is sent from now on goes to the new devices. Durable; once for each change.
+    IdentityChanged(Box<IdentityChange>),
     /// Somebody sent what only this account's own phone may send. It changed nothing. Durable.
     SuspiciousMessage(Box<SuspiciousMessage>),
     /// A device asked for a message again and does not get it. Durable; once for each message and device that has asked
@@ -153,6 +155,7 @@ impl std::fmt::Debug for Event {
             Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
             Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
             Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
+            Self::IdentityChanged(change) => f.debug_tuple("IdentityChanged").field(change).finish(),
             Self::SuspiciousMessage(message) => f.debug_tuple("SuspiciousMessage").field(message).finish(),
             Self::RetryUnanswerable(retry) => f.debug_tuple("RetryUnanswerable").field(retry).finish(),
             Self::SendQueued { op, id } => f.debug_struct("SendQueued").field("op", op).field("id", id).finish(),

@@ -1,8 +1,18 @@
-//! What somebody tried who should not have.
+//! What concerns trust: identities that change, and what somebody tried who should not have.
 
 use super::Aliases;
 use crate::api::MessageId;
 use crate::types::Jid;
+
+/// A user has registered anew: the security code with them is another one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct IdentityChange {
+    /// The user, without device.
+    pub user: Jid,
+    /// All known addresses of the user.
+    pub user_aliases: Aliases,
+}
 
 /// Somebody sent what only this account's own phone may send. It was acknowledged and changed nothing.
 #[derive(Clone, Debug, PartialEq)]
