@@ -164,6 +164,25 @@ async fn a_message_taken_while_offline_goes_out_with_the_next_connection() {
 }
 
 #[tokio::test]
+async fn everybody_who_waits_for_a_send_that_was_repeated_hears_of_its_end() {
+    let relay = relay().await;
+    let (mut alice, mut bob) = pair(&relay).await;
+    alice.client.disconnect().await.unwrap();
+    alice.until(|event| matches!(event, Event::Disconnected(_))).await.handled();
+    let (to, id) = (bob.jid().await, MessageId::new("3EB0REPEATED"));
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(alice.client.queue(&to, content::text("once"), Some(id.clone())).await.unwrap());
+    }
+    alice.client.connect().await.unwrap();
+    for queued in waiting {
+        let report = queued.report().await.unwrap();
+        assert!(report.is_sent() && report.id == id);
+    }
+    assert_eq!(bob.message().await.id, id);
+}
+
+#[tokio::test]
 async fn dropping_the_future_does_not_undo_the_send() {
     let relay = relay().await;
     let (mut alice, mut bob) = pair(&relay).await;

@@ -123,6 +123,13 @@ pub enum RelayEvent {
         /// How many have a number under which another key was waiting.
         replaced: usize,
     },
+    /// A device replaced its signed prekey.
+    SignedKeyRotated {
+        /// The device.
+        by: Jid,
+        /// The number of the new one.
+        id: u32,
+    },
     /// A request that this relay does not know was answered with an error 501.
     UnknownRequest {
         /// The namespace of the request.

@@ -21,3 +21,4 @@ mod prekeys;
 mod report;
 mod retry;
 mod storage;
+mod trouble;

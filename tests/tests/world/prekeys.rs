@@ -178,3 +178,64 @@ fn an_upload_that_is_not_answered_offers_the_same_keys_again() {
     assert_eq!(uploads(&world), [(812, 0), (812, 0)]);
     assert_eq!(prekeys(&world, ann), made, "no new ones");
 }
+
+fn rotations(world: &World) -> Vec<u32> {
+    let events = world.told.iter().filter_map(|event| match event {
+        RelayEvent::SignedKeyRotated { id, .. } => Some(*id),
+        _ => None,
+    });
+    events.collect()
+}
+
+/// Bob, who was away for a week, so that his signed prekey is due; and a friend who writes to him.
+fn away_for_a_week(seed: u8, fault: RequestFault) -> (World, Name, Puppet) {
+    let mut world = World::new(seed);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    let other = world.pn(ann);
+    let friend = Puppet::planted(&mut world, &other, 1);
+    world.disconnect(bob);
+    world.disconnect(ann);
+    world.pass_ms(8 * 24 * 3_600_000);
+    world.told.clear();
+    // The count and the rotation are both asked for at login.
+    world.relay.faults().break_requests("encrypt", 2, fault);
+    world.connect(bob);
+    (world, bob, friend)
+}
+
+fn write_to(world: &mut World, friend: &mut Puppet, to: Name, text: &str) {
+    let to = own(world, to);
+    friend.forget(world, &to);
+    friend.send(world, &to, text, &text_content(text));
+    world.settle();
+}
+
+#[test]
+fn a_rotation_that_is_refused_brings_another_key_at_the_next_login_and_first_messages_open_all_the_time() {
+    let (mut world, bob, mut friend) = away_for_a_week(116, RequestFault::Error(409));
+    world.settle();
+    assert_eq!(rotations(&world), [0_u32; 0]);
+    write_to(&mut world, &mut friend, bob, "under the old key");
+    world.cut(bob);
+    world.pass_ms(60_000);
+    assert_eq!(rotations(&world), [3], "not the one that was refused");
+    write_to(&mut world, &mut friend, bob, "under the new key");
+    assert_eq!(world.texts(bob), ["under the old key", "under the new key"]);
+    world.cut(bob);
+    world.pass_ms(60_000);
+    assert_eq!(rotations(&world), [3], "and no other");
+}
+
+#[test]
+fn a_rotation_that_is_not_answered_offers_the_same_key_again() {
+    let (mut world, bob, mut friend) = away_for_a_week(117, RequestFault::Delay(10_000_000));
+    world.settle();
+    assert_eq!(rotations(&world), [2]);
+    write_to(&mut world, &mut friend, bob, "the server has it already");
+    world.crash(bob);
+    world.connect(bob);
+    world.pass_ms(2_000);
+    assert_eq!(rotations(&world), [2, 2]);
+    write_to(&mut world, &mut friend, bob, "and still");
+    assert_eq!(world.texts(bob), ["the server has it already", "and still"]);
+}

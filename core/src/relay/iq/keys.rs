@@ -78,7 +78,12 @@ impl Relay {
             if !signed_by(&bundle.identity, &key) {
                 return Err(409);
             }
+            let [high, middle, low] = key.id;
             bundle.signed = key;
+            if let Some(by) = self.directory.address(request.origin.device, Namespace::Pn) {
+                let id = u32::from_be_bytes([0, high, middle, low]);
+                self.tell(RelayEvent::SignedKeyRotated { by, id });
+            }
             return done();
         }
         let registration = request.child("registration").and_then(Look::array::<4>).ok_or(400_u16)?;
