@@ -5,6 +5,7 @@ import makeWASocket, {
   DEFAULT_CONNECTION_CONFIG,
   DisconnectReason,
   generateMessageIDV2,
+  generateWAMessage,
   proto,
   useMultiFileAuthState,
 } from 'baileys'
@@ -38,13 +39,13 @@ const logger = {
   level: process.env.ACTOR_LOG ?? 'silent',
   child: () => logger,
   trace: silent,
-  debug: silent,
-  info: silent,
+  debug: logTo('debug'),
+  info: logTo('info'),
   warn: logTo('warn'),
   error: logTo('error'),
 }
 function logTo(level) {
-  return process.env.ACTOR_LOG ? (...what) => console.error(level, ...what) : silent
+  return process.env.ACTOR_LOG ? (...what) => console.error(process.pid, level, ...what) : silent
 }
 
 // The ratchet library prints sessions, keys included, to the console; stdout here carries events only.
@@ -149,14 +150,16 @@ const commands = {
   },
   async send({ chat, text, id, reply, mention }) {
     const content = { text, mentions: mention ? [mention] : undefined }
-    const options = { messageId: id ?? generateMessageIDV2(socket.user?.id) }
+    const options = { userJid: state.creds.me.id, messageId: id ?? generateMessageIDV2(state.creds.me.id), logger }
     if (reply) {
       const key = { remoteJid: chat, id: reply.id, fromMe: false, participant: reply.sender }
       options.quoted = { key, message: { conversation: reply.text } }
     }
-    const result = await alone(() => socket.sendMessage(chat, content, options))
-    sent.keep(result.key.id, result.message)
-    tell({ is: 'sent', id: result.key.id })
+    const { key, message } = await generateWAMessage(chat, content, options)
+    // Kept first: a receiver may ask for it again before the send is over.
+    sent.keep(key.id, message)
+    await alone(() => socket.relayMessage(chat, message, { messageId: key.id }))
+    tell({ is: 'sent', id: key.id })
   },
   async read({ chat, sender, id }) {
     await socket.readMessages([{ remoteJid: chat, id, fromMe: false }])
