@@ -144,6 +144,33 @@ impl Client {
         self.operate(move |core, now| core.request_pair_code(now, &phone, custom.as_deref())).await
     }
 
+    /// Hands over the assertion that the event `AssertionNeeded` asked for: the JSON of `PublicKeyCredential.toJSON()`
+    /// from the browser or platform of the account's owner. Returns when it was taken; `CodeShown` to compare, `Linked` or
+    /// `LinkFailed` follows.
+    ///
+    /// # Errors
+    /// [`OperationError::Refused`] when none is asked for, and for what is not an assertion of at most 64 KiB.
+    pub async fn provide_assertion(&self, assertion_json: &str) -> Result<(), OperationError> {
+        let json = assertion_json.to_owned();
+        self.instruct(move |core, now| core.provide_assertion(now, &json)).await
+    }
+
+    /// The user saw the code of the event `CodeShown` on the phone too, where the two are to be compared.
+    ///
+    /// # Errors
+    /// [`OperationError::Refused`] when no code is compared.
+    pub async fn confirm_code(&self) -> Result<(), OperationError> {
+        self.instruct(Core::confirm_code).await
+    }
+
+    /// The user saw another code on the phone, or none: nothing is handed over and `LinkFailed` follows.
+    ///
+    /// # Errors
+    /// [`OperationError::Refused`] when no code is compared.
+    pub async fn reject_code(&self) -> Result<(), OperationError> {
+        self.instruct(Core::reject_code).await
+    }
+
     /// Unlinks this device from the account.
     ///
     /// # Errors
@@ -212,6 +239,16 @@ impl Client {
         let (done_to, done) = oneshot::channel();
         self.order(Command::Operate(Box::new(verb), done_to)).await?;
         self.answer(done).await?
+    }
+
+    /// A verb without an end of its own.
+    async fn instruct(
+        &self,
+        verb: impl FnOnce(&mut Core, Now) -> Result<(), Misuse> + Send + 'static,
+    ) -> Result<(), OperationError> {
+        let (done_to, done) = oneshot::channel();
+        self.order(Command::Ask(Box::new(move |core, now| drop(done_to.send(verb(core, now)))))).await?;
+        Ok(self.answer(done).await??)
     }
 
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Stopped> {

@@ -1,16 +1,18 @@
 //! The control API over HTTP: plays the phone, shows accounts, cuts connections.
 //!
 //! `POST /admin/mock-phone/scan-qr` takes the QR text as the body, as other projects' test suites send it, and answers
-//! only after the relay has accepted the scan; `enter-code` beside it types a pairing code. Errors are JSON: `{"error":{"code":"…","message":"…"}}`.
+//! only after the relay has accepted the scan; `enter-code` beside it types a pairing code, `require-passkey` makes a
+//! passkey for an account, `assert` answers a request with it, `confirm-code` and `reject-code` say what was compared. Errors are JSON: `{"error":{"code":"…","message":"…"}}`.
 
 use super::brain::{RelayHandle, RelayStopped};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use whatsio_core::relay::{AccountSummary, Relay, ScanError};
+use whatsio_core::relay::{AccountSummary, AuthenticatorError, PhoneRefusal, Relay, ScanError};
 use whatsio_core::types::Jid;
 
 #[derive(Clone)]
@@ -24,6 +26,10 @@ pub(super) fn router(relay: RelayHandle, root_key: [u8; 32]) -> Router {
     Router::new()
         .route("/admin/mock-phone/scan-qr", post(scan_qr))
         .route("/admin/mock-phone/enter-code", post(enter_code))
+        .route("/admin/mock-phone/require-passkey", post(require_passkey))
+        .route("/admin/mock-phone/assert", post(assert_passkey).layer(DefaultBodyLimit::max(REQUEST_LIMIT)))
+        .route("/admin/mock-phone/confirm-code", post(confirm_code))
+        .route("/admin/mock-phone/reject-code", post(reject_code))
         .route("/admin/accounts", get(accounts))
         .route("/admin/disconnect", post(disconnect))
         .route("/admin/remove-device", post(remove_device))
@@ -71,6 +77,40 @@ async fn enter_code(
 ) -> Result<Json<Done>, ApiError> {
     let entered = move |relay: &mut Relay, now| relay.enter_code(now, &query.account, code.trim());
     control.relay.with(entered).await??;
+    Ok(Json(Done { done: true }))
+}
+
+/// From now on whoever links to this account needs its passkey.
+async fn require_passkey(
+    State(control): State<Control>,
+    Query(query): Query<CodeQuery>,
+) -> Result<Json<Done>, ApiError> {
+    control.relay.with(move |relay, _| relay.require_passkey(&query.account)).await??;
+    Ok(Json(Done { done: true }))
+}
+
+/// The body is the JSON of a WebAuthn request; the answer is the assertion as it is handed to the companion.
+async fn assert_passkey(
+    State(control): State<Control>,
+    Query(query): Query<CodeQuery>,
+    request: String,
+) -> Result<Response, ApiError> {
+    let answer = control.relay.with(move |relay, _| relay.assert_passkey(&query.account, request.trim())).await??;
+    Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
+}
+
+/// The body is the code that the companion shows.
+async fn confirm_code(
+    State(control): State<Control>,
+    Query(query): Query<CodeQuery>,
+    code: String,
+) -> Result<Json<Done>, ApiError> {
+    control.relay.with(move |relay, now| relay.confirm_code(now, &query.account, code.trim())).await??;
+    Ok(Json(Done { done: true }))
+}
+
+async fn reject_code(State(control): State<Control>, Query(query): Query<CodeQuery>) -> Result<Json<Done>, ApiError> {
+    control.relay.with(move |relay, now| relay.reject_code(now, &query.account)).await??;
     Ok(Json(Done { done: true }))
 }
 
@@ -173,6 +213,8 @@ fn parse_jid(text: &str) -> Result<Jid, ApiError> {
 pub(super) enum ApiError {
     #[error("the phone cannot link: {0}")]
     Scan(#[from] ScanError),
+    #[error("the phone does not: {0}")]
+    Phone(#[from] PhoneRefusal),
     #[error("the body must be the address of a device, such as 15550100001:1@s.whatsapp.net")]
     BadAddress,
     #[error("no such device is connected")]
@@ -196,6 +238,14 @@ impl ApiError {
             Self::Scan(ScanError::TooManyAccounts) => (StatusCode::CONFLICT, "too_many_accounts"),
             Self::Scan(ScanError::NoCodeAwaited) => (StatusCode::NOT_FOUND, "no_code_awaited"),
             Self::Scan(_) => (StatusCode::CONFLICT, "scan_refused"),
+            Self::Phone(PhoneRefusal::NoPasskey) => (StatusCode::NOT_FOUND, "no_passkey"),
+            Self::Phone(PhoneRefusal::Assertion(AuthenticatorError::NotARequest)) => {
+                (StatusCode::BAD_REQUEST, "not_a_request")
+            }
+            Self::Phone(PhoneRefusal::Assertion(_)) => (StatusCode::CONFLICT, "assertion_refused"),
+            Self::Phone(PhoneRefusal::NothingToCompare) => (StatusCode::NOT_FOUND, "nothing_to_compare"),
+            Self::Phone(PhoneRefusal::CodesDiffer) => (StatusCode::CONFLICT, "codes_differ"),
+            Self::Phone(_) => (StatusCode::CONFLICT, "phone_refused"),
             Self::BadAddress => (StatusCode::BAD_REQUEST, "bad_address"),
             Self::NotConnected => (StatusCode::NOT_FOUND, "not_connected"),
             Self::NoSuchDevice => (StatusCode::NOT_FOUND, "no_such_device"),
@@ -224,3 +274,6 @@ impl IntoResponse for ApiError {
 }
 
 const BODY_LIMIT: usize = 8 * 1024;
+
+/// WebAuthn requests name many credentials.
+const REQUEST_LIMIT: usize = 64 * 1024;

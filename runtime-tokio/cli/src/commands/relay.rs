@@ -48,6 +48,8 @@ pub(crate) async fn run(args: RelayArgs) -> Result<ExitCode, Failure> {
 fn describe(event: &RelayEvent) -> String {
     match event {
         RelayEvent::RegistrationOpened(link) => format!("link {}: an unlinked companion shows QR codes", link.0),
+        RelayEvent::PasskeyRequested { account } => format!("{account}: a passkey must allow the new companion"),
+        RelayEvent::CodeToCompare { account, code } => format!("{account}: the phone shows {}", code.0),
         RelayEvent::Linked(jid) => format!("{jid} linked"),
         RelayEvent::LinkingFailed { link, reason } => format!("link {}: linking failed: {reason}", link.0),
         RelayEvent::LoggedIn(jid) => format!("{jid} logged in"),
