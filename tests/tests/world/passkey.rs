@@ -273,7 +273,7 @@ fn only_what_is_asked_for_is_taken_and_only_if_it_is_an_assertion() {
     provide(&mut world, ann);
     world.settle();
     assert!(is_linked(&world, ann));
-    assert_eq!(world.host(ann).client.provide_assertion(now, good).is_err(), true);
+    assert!(world.host(ann).client.provide_assertion(now, good).is_err());
 }
 
 #[test]
