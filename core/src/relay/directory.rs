@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use super::addressing::Shown;
 use super::app_state::Collections;
 use super::bundle::Bundle;
 use super::mailbox::Mailbox;
@@ -65,6 +66,7 @@ pub(crate) struct Account {
     pub(crate) pn: SmolStr,
     pub(crate) lid: SmolStr,
     pub(crate) push_name: String,
+    pub(crate) shown: Shown,
     pub(crate) phone: Phone,
     pub(crate) companions: BTreeMap<u16, Companion>,
     /// The number given last; numbers are not used again before all others have been.
@@ -136,7 +138,8 @@ pub(crate) struct Directory {
 impl Directory {
     /// Adds an account. `None` when either address is taken.
     pub(crate) fn add(&mut self, pn: SmolStr, lid: SmolStr, phone: Phone) -> Option<AccountId> {
-        if self.by_pn.contains_key(&pn) || self.by_lid.contains_key(&lid) {
+        let held = self.by_pn.get(&pn).and_then(|holder| self.accounts.get(holder));
+        if held.is_some_and(|holder| holder.pn == pn) || self.by_lid.contains_key(&lid) {
             return None;
         }
         let id = AccountId(u32::try_from(self.accounts.len()).ok()?);
@@ -144,6 +147,18 @@ impl Directory {
         self.by_lid.insert(lid.clone(), id);
         self.accounts.insert(id, Account::new(pn, lid, phone));
         Some(id)
+    }
+
+    /// Gives an account another number; the old one still leads to it until somebody else gets it. `false` if it is taken.
+    pub(crate) fn renumber(&mut self, id: AccountId, number: &str) -> bool {
+        let held = self.by_pn.get(number).and_then(|holder| self.accounts.get(holder));
+        if held.is_some_and(|holder| holder.pn == number) {
+            return false;
+        }
+        let Some(account) = self.accounts.get_mut(&id) else { return false };
+        account.pn = number.into();
+        self.by_pn.insert(number.into(), id);
+        true
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -229,6 +244,7 @@ impl Account {
             pn,
             lid,
             push_name: String::new(),
+            shown: Shown::default(),
             phone,
             companions: BTreeMap::new(),
             last_number: 0,

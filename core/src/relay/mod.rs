@@ -3,6 +3,7 @@
 //!
 //! Shares codecs and keys with the client, never its behaviour. Everything is in memory; ciphertexts are never opened.
 
+mod addressing;
 mod app_state;
 mod authenticator;
 mod bundle;

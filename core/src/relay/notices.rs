@@ -21,6 +21,8 @@ impl Relay {
         }
         let Some(account) = self.directory.account(device.account) else { return };
         let (pn, lid) = (account.user(Namespace::Pn), account.user(Namespace::Lid));
+        // Who may not know that both are one is told under the address that an account without a number has.
+        let (from, other) = if account.shown.is_single { (lid.clone(), None) } else { (pn.clone(), Some(lid.clone())) };
         let contacts: Vec<AccountId> = account.contacts.iter().copied().collect();
         let list = account.phone.key_index_list();
         let entry = Node::new("device")
@@ -33,9 +35,9 @@ impl Relay {
             .with_child(entry)
             .with_child(list);
         for contact in contacts {
-            for other in self.directory.companions(contact) {
-                let (lid, told) = (lid.clone(), told.clone());
-                self.notify(now, other, "devices", pn.clone(), |node| node.with("lid", lid).with_child(told));
+            for device in self.directory.companions(contact) {
+                let (lid, told) = (other.clone(), told.clone());
+                self.notify(now, device, "devices", from.clone(), |node| node.with_some("lid", lid).with_child(told));
             }
         }
         if let Some(list) = self.own_device_list(device.account) {

@@ -92,7 +92,7 @@ impl Relay {
         let Some(found) = self.directory.account(account) else { return };
         let watcher = self.device_of(link).map(|device| device.account);
         let hidden = watcher.is_some_and(|watcher| found.blocked.contains(&watcher));
-        let mut node = Node::new("presence").with("from", found.user(namespace));
+        let mut node = Node::new("presence").with("from", found.user(found.namespace(namespace)));
         if hidden || !self.is_available(account) {
             let shown = found.settings.privacy.get("last").is_none_or(|value| value != "none") && !hidden;
             let last = found.last_seen.filter(|_| shown).map_or_else(|| "deny".to_owned(), |time| time.to_string());
@@ -111,7 +111,7 @@ impl Relay {
         if deaf || target.account == origin.device.account {
             return;
         }
-        let mut node = Node::new("chatstate").with("from", sender.user(namespace));
+        let mut node = Node::new("chatstate").with("from", sender.user(sender.namespace(namespace)));
         for child in stanza.children() {
             node = node.with_child(child.clone());
         }

@@ -136,7 +136,8 @@ impl Relay {
 
     /// The receipt as others get it: from the device (or from the group, with the device as participant), children kept.
     fn receipt(&self, now: Now, slip: &Slip<'_>) -> Option<Node> {
-        let reader = self.directory.address(slip.reader, Namespace::of(slip.author)?)?;
+        let shown = self.directory.account(slip.reader.account)?.namespace(Namespace::of(slip.author)?);
+        let reader = self.directory.address(slip.reader, shown)?;
         let mut node = Node::new("receipt");
         node = if Namespace::of(slip.to).is_some() {
             node.with("from", reader)

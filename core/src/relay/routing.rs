@@ -75,6 +75,9 @@ impl Relay {
                 if let Some(phash) = taken.phash {
                     ack = ack.with("phash", phash);
                 }
+                if to.as_ref().is_some_and(|to| self.has_moved(to)) {
+                    ack = ack.with("refresh_lid", "true");
+                }
                 if let (Some(from), Some(to)) = (from, to) {
                     self.tell(RelayEvent::MessageAccepted { from, to, id, devices: taken.devices });
                 }
@@ -256,28 +259,30 @@ impl Relay {
         peer: bool,
         encs: &[&Node],
     ) -> Option<Node> {
-        let from = self.directory.address(letter.sender, namespace)?;
-        let mut node = Node::new("message").with("from", from);
+        let sender = self.directory.account(letter.sender.account)?;
+        let shown = sender.namespace(namespace);
+        let mut node = Node::new("message").with("from", self.directory.address(letter.sender, shown)?);
         if device.account == letter.sender.account {
             if peer {
                 node = node.with("category", "peer");
             } else {
                 // A resend to an own device names the chat itself; otherwise the chat is what the sender addressed.
                 let chat = letter.stanza.jid("recipient").unwrap_or_else(|| letter.to.to_user());
-                let other = self.alternate(&chat);
-                let in_pn = Namespace::of(&chat) == Some(Namespace::Pn);
-                node = node.with("recipient", chat);
-                if let Some(other) = other {
-                    node = node.with(if in_pn { "peer_recipient_lid" } else { "peer_recipient_pn" }, other);
+                let target = self.directory.resolve(&chat).and_then(|found| self.directory.account(found.account));
+                if let (Some(target), Some(used)) = (target, Namespace::of(&chat)) {
+                    let in_pn = target.namespace(used) == Namespace::Pn;
+                    let key = if in_pn { "peer_recipient_lid" } else { "peer_recipient_pn" };
+                    node = node.with("recipient", target.user(target.namespace(used)));
+                    node = node.with_some(key, target.other_user(target.namespace(used)));
+                    node = node.with_some("peer_recipient_username", target.shown.username.clone());
+                } else {
+                    node = node.with("recipient", chat);
                 }
             }
         } else {
-            let account = self.directory.account(letter.sender.account)?;
-            let (key, other) = match namespace {
-                Namespace::Pn => ("sender_lid", account.user(Namespace::Lid)),
-                Namespace::Lid => ("sender_pn", account.user(Namespace::Pn)),
-            };
-            node = node.with(key, other);
+            let key = if shown == Namespace::Pn { "sender_lid" } else { "sender_pn" };
+            node = node.with_some(key, sender.other_user(shown));
+            node = node.with_some("username", sender.shown.username.clone());
         }
         Some(self.finish(letter, node, encs))
     }
@@ -326,14 +331,15 @@ impl Relay {
     }
 
     fn posted(&self, letter: &Letter<'_>, namespace: Namespace, encs: &[&Node]) -> Option<Node> {
-        let participant = self.directory.address(letter.sender, namespace)?;
         let account = self.directory.account(letter.sender.account)?;
-        let (key, other) = match namespace {
-            Namespace::Pn => ("participant_lid", account.user(Namespace::Lid)),
-            Namespace::Lid => ("participant_pn", account.user(Namespace::Pn)),
-        };
-        let node =
-            Node::new("message").with("from", letter.to.clone()).with("participant", participant).with(key, other);
+        let shown = account.namespace(namespace);
+        let participant = self.directory.address(letter.sender, shown)?;
+        let key = if shown == Namespace::Pn { "participant_lid" } else { "participant_pn" };
+        let node = Node::new("message")
+            .with("from", letter.to.clone())
+            .with("participant", participant)
+            .with_some(key, account.other_user(shown))
+            .with_some("participant_username", account.shown.username.clone());
         Some(self.finish(letter, node, encs))
     }
 
@@ -364,12 +370,6 @@ impl Relay {
             }
         }
         node
-    }
-
-    /// The other address of the user that an address names, without a device.
-    pub(super) fn alternate(&self, jid: &Jid) -> Option<Jid> {
-        let account = self.directory.resolve(jid)?.account;
-        Some(self.directory.account(account)?.user(Namespace::of(jid)?.other()))
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "test code: a panic is a failed test"
 )]
 
+mod addresses;
 mod crashes;
 mod identity;
 mod linking;

@@ -84,7 +84,12 @@ impl Relay {
                     None => node,
                 })
             }
-            "lid" => found.map(|(_, account)| Node::new("lid").with("val", account.user(Namespace::Lid))),
+            "lid" => found
+                .filter(|(_, account)| !account.shown.is_single)
+                .map(|(_, account)| Node::new("lid").with("val", account.user(Namespace::Lid))),
+            "username" => found
+                .and_then(|(_, account)| account.shown.username.as_ref())
+                .map(|name| Node::new("username").with_bytes(name.as_bytes().to_vec())),
             "status" => {
                 let about = found.and_then(|(_, account)| account.settings.about.clone());
                 Some(match about {
@@ -98,8 +103,8 @@ impl Relay {
                 let (duration, seconds) = account.settings.disappearing;
                 Node::new("disappearing_mode").with("duration", duration.to_string()).with("t", seconds.to_string())
             }),
-            // Nobody here has a picture, a business, a username or a bot: the answer is an element without content.
-            "picture" | "business" | "username" | "text_status" | "bot" => None,
+            // Nobody here has a picture, a business or a bot: the answer is an element without content.
+            "picture" | "business" | "text_status" | "bot" => None,
             _ => None,
         }
     }
