@@ -2,14 +2,16 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use whatsio_core::api::{Aliases, Event, Key, Record, Space};
 use whatsio_core::binary::Node;
-use whatsio_core::message::LID_MAPPING_SYNC;
+use whatsio_core::crypto::Rng;
+use whatsio_core::message::{LID_MAPPING_SYNC, pad};
+use whatsio_core::signal::SenderKey;
 use whatsio_core::stanza::Addressing;
-use whatsio_core::types::{Jid, Username};
-use whatsio_proto::e2e::{LidMigrationMappingSyncMessage, Message, ProtocolMessage};
+use whatsio_core::types::{Jid, Seed, Username};
+use whatsio_proto::e2e::{LidMigrationMappingSyncMessage, Message, ProtocolMessage, SenderKeyDistributionMessage};
 use whatsio_proto::lid_migration::{LidMigrationMapping, LidMigrationMappingSyncPayload};
 use whatsio_proto::prost::Message as _;
 use whatsio_tests::puppet::Puppet;
-use whatsio_tests::world::{Name, World, text_in};
+use whatsio_tests::world::{Name, World, text_content, text_in};
 
 fn lid(world: &World, name: Name) -> Jid {
     world.hosts[name.0].client.identity().and_then(|own| own.lid).expect("a LID").to_user()
@@ -178,7 +180,7 @@ proptest! {
 
 #[test]
 fn two_chats_that_turn_out_to_be_one_keep_both_sessions_wherever_a_process_dies() {
-    for outputs in 0..24 {
+    for outputs in (0..24).step_by(3) {
         for whom in [0, 2] {
             let steps = [
                 Step::Send { from: 0, by_lid: false },
@@ -350,6 +352,49 @@ fn a_message_under_a_former_number_that_waited_is_read_and_changes_nothing() {
     assert_eq!(texts(&world, bob), ["first", "under the old number", "under the new one"]);
     assert_eq!(received(&world, bob).pop().unwrap().1.pn, Some(Jid::pn("15550888888")));
     assert_eq!(unreadable(&world, bob), 0);
+}
+
+#[test]
+fn a_group_message_under_the_new_address_opens_with_the_key_given_under_the_old_one() {
+    let (mut world, ann, bob) = pair(98);
+    let (ann_pn, bob_pn, bob_lid) = (world.pn(ann), world.pn(bob), lid(&world, bob));
+    let mut puppet = Puppet::planted(&mut world, &bob_pn, 13);
+    let to = device(&world, ann);
+    world.relay.hide_other_address(&bob_pn, true);
+    world.relay.set_addressing(&bob_pn, Some(Addressing::Lid));
+    world.send(bob, &ann_pn, "by LID");
+    world.settle();
+    let mut rng = Rng::new(&Seed::new([98; 32]));
+    let mut key = SenderKey::generate(&mut rng);
+    let part = SenderKeyDistributionMessage {
+        group_id: Some("1@g.us".into()),
+        axolotl_sender_key_distribution_message: Some(key.distribution().encode().into()),
+    };
+    let part = Message { sender_key_distribution_message: Some(Box::new(part)), ..Default::default() };
+    let given = puppet.enc(&mut world, &to, &part.encode_to_vec());
+    let number = puppet.jid.device();
+    let mut said = |id: &str, text: &str, participant: &Jid| {
+        let padded = pad(&text_content(text), &mut rng);
+        let bytes = key.encrypt(&padded, &mut rng).unwrap();
+        let enc = Node::new("enc").with("v", "2").with("type", "skmsg").with_bytes(bytes);
+        let node = Node::new("message").with("id", id).with("from", Jid::group("1")).with("t", "1790000000");
+        (node.with("participant", participant.clone().with_device(number)), enc)
+    };
+    let (first, content) = said("G1", "under the number", &bob_pn);
+    let identity = Node::new("device-identity").with_bytes(puppet.statement.clone().unwrap());
+    let first = first.with_child(given).with_child(content).with_child(identity);
+    let (second, content) = said("G2", "under the LID", &bob_lid);
+    let second = second.with("participant_pn", bob_pn.clone()).with_child(content);
+    let (third, content) = said("G3", "under the LID again", &bob_lid);
+    for node in [first, second, third.with_child(content)] {
+        assert!(world.relay.inject(world.now, &to, node));
+        world.settle();
+        world.crash(ann);
+        world.connect(ann);
+        world.pass_ms(3_000);
+    }
+    assert_eq!(texts(&world, ann), ["by LID", "under the number", "under the LID", "under the LID again"]);
+    assert_eq!(unreadable(&world, ann), 0);
 }
 
 /// A protocol message with the phone's table of numbers and LIDs.
