@@ -38,6 +38,8 @@ pub enum Space {
     Quarantine = 14,
     /// What is known of a peer: its addresses and the devices there are sessions with.
     Peer = 15,
+    /// Tokens by which this account and a contact know each other, by peer.
+    ContactToken = 16,
 }
 
 impl Space {
@@ -60,6 +62,7 @@ impl Space {
             13 => Self::OutboxId,
             14 => Self::Quarantine,
             15 => Self::Peer,
+            16 => Self::ContactToken,
             _ => return None,
         })
     }
@@ -150,7 +153,8 @@ mod tests {
             | Space::Outbox
             | Space::OutboxId
             | Space::Quarantine
-            | Space::Peer => space as u8,
+            | Space::Peer
+            | Space::ContactToken => space as u8,
         };
         for found in 0..=u8::MAX {
             assert!(Space::from_number(found).is_none_or(|space| number(space) == found));

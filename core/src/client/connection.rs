@@ -54,6 +54,7 @@ impl Client {
         self.live.draining = false;
         self.live.available = false;
         self.live.uploading = false;
+        self.live.issuing.clear();
         self.live.activating = false;
         self.live.connection += 1;
         self.opening = None;

@@ -15,10 +15,11 @@ mod verbs;
 
 use crate::api::{
     CommitId, Config, Envelope, Epoch, Event, EventId, FaultReason, Input, Key, LoadId, LoadRequest, Misuse, Output,
-    Record, Space,
+    Record, Restriction, Space,
 };
 use crate::crypto::rng::Rng;
 use crate::flow::{self, Effect, Job, Lane, Left, Live, Me, Need, Query, Step, Stop, Txn};
+use crate::stanza::IssueToken;
 use crate::state::account::{self, Account};
 use crate::state::asked::Asked;
 use crate::state::inbox::InboxCursor;
@@ -26,6 +27,7 @@ use crate::state::life::Life;
 use crate::state::outbox::OutboxCursor;
 use crate::state::peer::{PeerCounter, PeerId};
 use crate::state::prekeys::PreKeyCounter;
+use crate::state::restriction::Restricted;
 use crate::state::{self, Barrier, Cache, Change, Lookup, Staged, Stored, Verdict};
 use crate::types::{Jid, Now, RequestIds, Seed};
 use backlog::Backlog;
@@ -126,6 +128,7 @@ impl Client {
             PeerCounter::key(state::peer::COUNTER_ID),
             PreKeyCounter::key(state::prekeys::COUNTER_ID),
             Asked::key(state::asked::ID),
+            Restricted::key(state::restriction::ID),
         ]
     }
 
@@ -147,6 +150,7 @@ impl Client {
         client.root::<PeerCounter>(state::peer::COUNTER_ID)?;
         client.root::<PreKeyCounter>(state::prekeys::COUNTER_ID)?;
         client.root::<Asked>(state::asked::ID)?;
+        client.live.restriction = client.root::<Restricted>(state::restriction::ID)?.map(|known| known.0);
 
         let life: Option<Life> = client.root(state::life::ID)?;
         client.begin_life(life.unwrap_or_default().0);
@@ -241,6 +245,12 @@ impl Client {
         self.live.me.as_ref().map(|me| Identity { jid: me.pn.clone(), lid: me.lid.clone() })
     }
 
+    /// What the server does not let this account do now, as far as it told. Survives restarts.
+    #[must_use]
+    pub fn restriction(&self) -> Option<&Restriction> {
+        self.live.restriction.as_ref().filter(|known| known.holds_at(self.now.unix_seconds()))
+    }
+
     /// Whether messages flow.
     #[must_use]
     pub const fn is_connected(&self) -> bool {
@@ -326,11 +336,16 @@ impl Client {
 
     fn await_needs(&mut self, lane: Lane, job: Job, needs: Vec<Need>) {
         let needs: BTreeSet<Need> = needs.into_iter().collect();
-        let (mut users, mut devices) = (Vec::new(), Vec::new());
+        let (mut users, mut devices, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for need in needs.iter().filter(|need| !self.schedule.is_awaited(need)) {
             match need {
                 Need::Devices(user) => users.push(user.clone()),
                 Need::Session(device) => devices.push(device.clone()),
+                Need::Token(user) => {
+                    let timestamp = self.now.unix_seconds();
+                    others.push(Query::Token(IssueToken { user: user.clone(), timestamp }));
+                }
+                Need::Restriction => others.push(Query::Restriction),
             }
         }
         self.schedule.park_awaiting(lane, job, needs);
@@ -339,6 +354,9 @@ impl Client {
         }
         if !devices.is_empty() {
             self.ask(Query::Bundles { devices });
+        }
+        for query in others {
+            self.ask(query);
         }
     }
 
@@ -419,6 +437,13 @@ impl Client {
             Step::Drained => self.live.draining = false,
             Step::Uploading(uploading) => self.live.uploading = uploading,
             Step::Activating => self.live.activating = true,
+            Step::Issuing(peer) => {
+                self.live.issuing.insert(peer);
+            }
+            Step::Issued(peer) => {
+                self.live.issuing.remove(&peer);
+            }
+            Step::Restricted(restriction) => self.live.restriction = restriction,
             Step::Me(me) => {
                 // The phone has answered: there is nothing to scan any more.
                 self.live.linking.close();
@@ -514,6 +539,7 @@ impl Client {
     /// The account is this life's alone: what was left comes before anything that was asked for since.
     fn taken_over(&mut self, left: Left) {
         self.live.me = left.me;
+        self.live.restriction = left.restriction;
         let mut jobs: Vec<Job> = chunks(left.inbox.start, left.inbox.end).map(Job::Replay).collect();
         jobs.extend(chunks(left.outbox.start, left.outbox.end).map(Job::Recall));
         if !left.has_account {

@@ -11,6 +11,7 @@ use crate::state::inbox::{self, InboxCursor};
 use crate::state::life::{self, Life};
 use crate::state::outbox::{self, OutboxCursor};
 use crate::state::peer::AliasSource;
+use crate::state::restriction::{self, Restricted};
 use crate::types::Jid;
 use bytes::Bytes;
 
@@ -87,6 +88,7 @@ pub(crate) fn take_over(txn: &mut Txn<'_>, live: &Live, roots: &[Key]) -> Result
     let account = txn.read::<Account>(account::ID)?;
     let inbox = txn.read::<InboxCursor>(inbox::CURSOR_ID)?.unwrap_or_default();
     let outbox = txn.read::<OutboxCursor>(outbox::CURSOR_ID)?.unwrap_or_default();
+    let restriction = txn.read::<Restricted>(restriction::ID)?.map(|known| known.0);
     let has_account = account.is_some();
     let linked = account.and_then(|account| account.linked);
     txn.change(Step::TakenOver(Left {
@@ -94,6 +96,7 @@ pub(crate) fn take_over(txn: &mut Txn<'_>, live: &Live, roots: &[Key]) -> Result
         me: linked.map(|linked| Me { pn: linked.pn, lid: linked.lid }),
         inbox: inbox.first..inbox.next,
         outbox: outbox.pending..outbox.next,
+        restriction,
     }));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One message, one ciphertext for each device of both sides.
 
-use super::{Failure, Live, Me, Need, Settled, Stop, Txn, devices, peers};
+use super::{Failure, Live, Me, Need, Settled, Stop, Txn, devices, peers, tokens};
 use crate::api::DeviceOutcome;
 use crate::binary::Plain;
 use crate::message::{Classification, pad, wrap_device_sent};
@@ -38,7 +38,8 @@ struct Target {
 pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &Settled) -> Result<Fanout, Stop> {
     let (Some(me), Some(account)) = (&live.me, txn.read::<Account>(account::ID)?) else { return Ok(Fanout::Later) };
     let Some(linked) = &account.linked else { return Ok(Fanout::Later) };
-    if settled.values().any(|result| result.is_err_and(Failure::is_passing)) {
+    let is_needed = |need: &Need| matches!(need, Need::Devices(_) | Need::Session(_));
+    if settled.iter().any(|(need, result)| is_needed(need) && result.is_err_and(Failure::is_passing)) {
         return Err(Stop::Pause(TROUBLE_MS));
     }
 
@@ -97,6 +98,7 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
     message.peer_recipient_pn = aliases.pn.filter(|_| chat.is_lid_family() && !to_self);
     message.participants = participants;
     message.is_addition = repair.is_some();
+    message.token = tokens::shown(txn, peer, &chat)?;
     message.device_identity = Some(linked.device_identity.clone());
     match message.plain() {
         Ok(stanza) => Ok(Fanout::Ready { stanza, devices: report }),

@@ -11,6 +11,7 @@ use crate::state::devices::DeviceList;
 use crate::state::peer::{Alias, Peer, PeerId, alias_id, username_id};
 use crate::state::ratchets::Identity;
 use crate::state::resends::{Allowance, allowance_id};
+use crate::state::tokens::ContactTokens;
 use crate::state::{Miss, Stored};
 use bytes::Bytes;
 
@@ -35,6 +36,7 @@ pub(crate) fn fold(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Mi
         (there.signed_at, there.fetched) >= (moving.signed_at, moving.fetched)
     })?;
     move_unless_better::<Allowance>(txn, [from, to].map(allowance_id), |_, _| true)?;
+    join_tokens(txn, from, to)?;
     rename_asked(txn, from, to)?;
 
     take_addresses(txn, from, to, &old, &mut new)?;
@@ -84,6 +86,16 @@ fn move_unless_better<T: Stored>(
         txn.write(to, &moving);
     }
     txn.delete::<T>(from);
+    Ok(())
+}
+
+/// Either may have issued the newer token.
+fn join_tokens(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Miss> {
+    if let Some(moving) = txn.read::<ContactTokens>(from.record_id())? {
+        let there = txn.read::<ContactTokens>(to.record_id())?.unwrap_or_default();
+        txn.write(to.record_id(), &there.joined(moving));
+        txn.delete::<ContactTokens>(from.record_id());
+    }
     Ok(())
 }
 

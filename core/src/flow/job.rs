@@ -2,7 +2,8 @@
 
 use super::{
     Accepted, Failure, LinkJob, Live, Need, Query, Reply, Stop, Txn, bundles, connect, devices, inbox, linking, logout,
-    notifications, pair_code, pair_passkey, placeholder, prekeys, presence, receipts, receive, retry, send, wipe,
+    notifications, pair_code, pair_passkey, placeholder, prekeys, presence, receipts, receive, restriction, retry,
+    send, tokens, wipe,
 };
 use crate::api::{ChatState, Config, Key, MessageId, OpId};
 use crate::pairing::{Assertion, Code};
@@ -255,6 +256,8 @@ fn run_reply(txn: &mut Txn<'_>, live: &Live, config: &Config, query: &Query, rep
         Query::PasskeyPrologue(prologue) => pair_passkey::began(txn, live, prologue, reply),
         Query::PasskeyNonce(nonce) => pair_passkey::revealed(txn, live, nonce, reply),
         Query::PasskeyPairing(request) => pair_passkey::handed_over(txn, live, request, reply),
+        Query::Token(asked) => tokens::answered(txn, live, asked, reply),
+        Query::Restriction => restriction::answered(txn, reply),
         Query::Remove { op, .. } => {
             logout::answered(txn, *op, reply);
             Ok(())

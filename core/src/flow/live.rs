@@ -1,7 +1,8 @@
 //! Volatile facts that flows read: what is true of this connection and this process only.
 
 use super::linking::LinkingNow;
-use crate::api::{DeviceOutcome, Epoch, OpId};
+use crate::api::{DeviceOutcome, Epoch, OpId, Restriction};
+use crate::state::peer::PeerId;
 use crate::types::Jid;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,10 @@ pub(crate) struct Live {
     pub(crate) inbox: BTreeSet<u64>,
     /// Sends that the server has not answered, by sequence number.
     pub(crate) outbox: BTreeMap<u64, Progress>,
+    /// Contacts to whom a token is on its way.
+    pub(crate) issuing: BTreeSet<PeerId>,
+    /// What the server does not let the account do, when it last spoke of it.
+    pub(crate) restriction: Option<Restriction>,
     /// Prekeys are on their way to the server.
     pub(crate) uploading: bool,
     /// The server was told to deliver.

@@ -32,8 +32,10 @@ mod query;
 mod receipts;
 mod receive;
 mod repair;
+mod restriction;
 mod retry;
 mod send;
+mod tokens;
 mod wipe;
 
 pub(crate) use connect::{Opening, is_user};
@@ -43,7 +45,7 @@ pub(crate) use live::{Live, Me, Progress};
 pub(crate) use query::{Failure, Query, Reply};
 pub(crate) use send::{Accepted, is_content};
 
-use crate::api::{Envelope, Event};
+use crate::api::{Envelope, Event, Restriction};
 use crate::binary::Plain;
 use crate::stanza::Stanza;
 use crate::state::{self, Miss};
@@ -132,6 +134,12 @@ pub(crate) enum Step {
     Ready,
     /// The server has nothing more that waited.
     Drained,
+    /// A token is on its way to this contact.
+    Issuing(state::peer::PeerId),
+    /// It is there, or will not be.
+    Issued(state::peer::PeerId),
+    /// What the server does not let the account do.
+    Restricted(Option<Restriction>),
     /// Own addresses, as the server knows them now.
     Me(Me),
     /// A way of linking is under way, or no longer.
@@ -154,6 +162,7 @@ pub(crate) struct Left {
     pub(crate) inbox: Range<u64>,
     /// Sends that the server may not have.
     pub(crate) outbox: Range<u64>,
+    pub(crate) restriction: Option<Restriction>,
 }
 
 /// Something that only the server can give, which several jobs may wait for.
@@ -163,6 +172,10 @@ pub(crate) enum Need {
     Devices(Jid),
     /// A session with a device.
     Session(Jid),
+    /// A token of this user, for having issued one.
+    Token(Jid),
+    /// Whether the account is restricted.
+    Restriction,
 }
 
 /// Why a job cannot go on now.

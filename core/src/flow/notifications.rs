@@ -1,6 +1,6 @@
 //! What the server tells about keys and devices; everything is acknowledged once.
 
-use super::{Live, Stop, Txn, TxnExt, devices, identity, learn, prekeys};
+use super::{Live, Stop, Txn, TxnExt, devices, identity, learn, prekeys, restriction, tokens};
 use crate::stanza::{Ack, IncomingCall, Notification, NotificationKind};
 use crate::state::peer::AliasSource;
 
@@ -9,8 +9,14 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, notification: &Notificati
     match &notification.kind {
         NotificationKind::PreKeysLow { count } => prekeys::few_left(txn, live, *count)?,
         NotificationKind::IdentityChanged => {
-            identity::changed(txn, &notification.address.from, notification.timestamp)?;
+            let from = &notification.address.from;
+            identity::changed(txn, from, notification.timestamp)?;
+            tokens::issue_again(txn, live, from)?;
         }
+        NotificationKind::PrivacyTokens { sender_lid, tokens } => {
+            tokens::received(txn, notification, sender_lid.as_ref(), tokens)?;
+        }
+        NotificationKind::Restricted(stated) => restriction::stated(txn, stated)?,
         NotificationKind::Devices(change) => {
             let from = &notification.address.from;
             if let (Some(lid), true) = (&change.lid, from.is_pn_family()) {

@@ -1,6 +1,6 @@
 //! Presence, typing, and the name this account gives itself.
 
-use super::{Live, Step, Stop, Txn, TxnExt, peers};
+use super::{Live, Step, Stop, Txn, TxnExt, peers, tokens};
 use crate::api::{ChatState, ChatStateEvent, Event, OpId, OpResult, Presence, PresenceEvent};
 use crate::stanza::{
     self, IncomingChatState, IncomingPresence, LastSeen, PresenceSubscription, Typing, UnifiedSession,
@@ -39,7 +39,11 @@ pub(crate) fn set_name(txn: &mut Txn<'_>, live: &Live, op: OpId, name: &str) -> 
 /// Asks to be told of somebody's presence.
 pub(crate) fn subscribe(txn: &mut Txn<'_>, live: &Live, op: OpId, user: &Jid) -> Result<(), Stop> {
     if live.ready {
-        txn.send(live, &PresenceSubscription { to: user.clone(), token: None });
+        let token = match peers::find(txn, user)? {
+            Some(peer) => tokens::held(txn, peer)?,
+            None => None,
+        };
+        txn.send(live, &PresenceSubscription { to: user.clone(), token });
     }
     finish(txn, live, op);
     Ok(())

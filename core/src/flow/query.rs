@@ -4,8 +4,8 @@ use crate::api::{DeviceOutcome, OpId};
 use crate::binary::{EncodeError, Plain, Tape};
 use crate::stanza::{
     CleanDirty, CompanionFinish, CompanionHello, CompanionNonce, Delivery, DeviceQuery, EncryptedPairing, FetchBundles,
-    FetchPasskeyOptions, FetchPasskeyReference, PasskeyPrologue, Ping, PreKeyCount, PreKeyUpload, PublicSignedPreKey,
-    QueryContext, RemoveCompanionDevice, Request, RotateSignedPreKey,
+    FetchPasskeyOptions, FetchPasskeyReference, IssueToken, PasskeyPrologue, Ping, PreKeyCount, PreKeyUpload,
+    PublicSignedPreKey, QueryContext, RemoveCompanionDevice, Request, RestrictionQuery, RotateSignedPreKey,
 };
 use crate::types::Jid;
 use smol_str::SmolStr;
@@ -41,6 +41,10 @@ pub(crate) enum Query {
     PasskeyNonce(Box<CompanionNonce>),
     /// Hand these keys to the phone.
     PasskeyPairing(Box<EncryptedPairing>),
+    /// Bring this contact a token.
+    Token(IssueToken),
+    /// Is the account restricted?
+    Restriction,
     /// Unlink this device.
     Remove { op: OpId, device: Jid },
     /// What was said to have changed is known now.
@@ -87,6 +91,8 @@ impl Query {
             Self::PasskeyPrologue(prologue) => prologue.plain(id),
             Self::PasskeyNonce(nonce) => nonce.plain(id),
             Self::PasskeyPairing(request) => request.plain(id),
+            Self::Token(token) => token.plain(id),
+            Self::Restriction => RestrictionQuery.plain(id),
             Self::Remove { device, .. } => RemoveCompanionDevice { jid: device.clone() }.plain(id),
             Self::Clean { kind, timestamp } => CleanDirty { kind: kind.clone(), timestamp: *timestamp }.plain(id),
         }

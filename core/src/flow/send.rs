@@ -2,8 +2,12 @@
 
 use super::fanout::{self, Fanout};
 use super::repair::{self, Check};
-use super::{Effect, Job, Live, Progress, Settled, Step, Stop, Txn, TxnExt, devices, inbox, peers};
-use crate::api::{DeviceOutcome, Event, Limits, ListCheck, MessageId, OpId, SendReport, SendResult};
+use super::{
+    Effect, Job, Live, Need, Progress, Settled, Step, Stop, Txn, TxnExt, devices, inbox, peers, restriction, tokens,
+};
+use crate::api::{
+    DeviceOutcome, Event, Limits, ListCheck, MessageId, OpId, SendReport, SendResult, TOKEN_OR_RESTRICTION,
+};
 use crate::message::Scanned;
 use crate::stanza::IncomingAck;
 use crate::state::Miss;
@@ -137,6 +141,9 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, 
     if let Some(repair) = &entry.repair {
         return repair::send(txn, live, sequence, &entry, repair, settled);
     }
+    if entry.wants_token && !may_try_again(txn, sequence, &entry, live, peer, settled)? {
+        return Ok(());
+    }
     let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
     match fanout::encrypt(txn, live, &entry, settled)? {
         Fanout::Ready { stanza, devices } => {
@@ -170,8 +177,9 @@ pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result
     let Progress { devices, .. } = live.outbox.get(&sequence).cloned().unwrap_or_default();
     let mut lists = ListCheck::default();
     if let Some(code) = ack.error {
-        return end(txn, live, sequence, &entry, End { result: SendResult::Refused { code }, lists, devices });
+        return refused(txn, live, sequence, &entry, code, devices);
     }
+    tokens::issue_if_due(txn, live, &entry.chat)?;
     let timestamp = ack.timestamp.unwrap_or_else(|| txn.now.unix_seconds());
     if let Some(phash) = ack.phash.as_ref() {
         match repair::check(txn, live, &entry, &devices, phash)? {
@@ -184,6 +192,51 @@ pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result
         }
     }
     end(txn, live, sequence, &entry, End { result: SendResult::Accepted { timestamp }, lists, devices })
+}
+
+/// The server refused a send. One code has two causes: where a token may be missing, it is asked for once and the send
+/// tried once more; where the account is restricted, that is the end.
+fn refused(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    sequence: u64,
+    entry: &Entry,
+    code: u32,
+    devices: Vec<(Jid, DeviceOutcome)>,
+) -> Result<(), Stop> {
+    let result = match (code, restriction::in_force(txn)?) {
+        (TOKEN_OR_RESTRICTION, Some(restriction)) => SendResult::Restricted { until: restriction.until },
+        (TOKEN_OR_RESTRICTION, None) if entry.wants_token => SendResult::TokenMissing,
+        (TOKEN_OR_RESTRICTION, None) => {
+            txn.write(record_id(sequence), &Entry { wants_token: true, ..entry.clone() });
+            let peer = peers::of(txn, live, &entry.chat)?;
+            txn.change(Step::Enqueue(Job::send(sequence, peer)));
+            return Ok(());
+        }
+        _ => SendResult::Refused { code },
+    };
+    end(txn, live, sequence, entry, End { result, lists: ListCheck::default(), devices })
+}
+
+/// Finds out, before a refused send is tried once more, which of the two causes it is.
+fn may_try_again(
+    txn: &mut Txn<'_>,
+    sequence: u64,
+    entry: &Entry,
+    live: &Live,
+    peer: PeerId,
+    settled: &Settled,
+) -> Result<bool, Stop> {
+    if !settled.contains_key(&Need::Restriction) {
+        return Err(Stop::Await(vec![Need::Restriction]));
+    }
+    if let Some(restriction) = restriction::in_force(txn)? {
+        end(txn, live, sequence, entry, SendResult::Restricted { until: restriction.until }.into())?;
+        return Ok(false);
+    }
+    let user = peers::aliases(txn, peer)?.lid.unwrap_or_else(|| entry.chat.to_user());
+    let need = Need::Token(user);
+    if settled.contains_key(&need) { Ok(true) } else { Err(Stop::Await(vec![need])) }
 }
 
 /// How a send ends.
@@ -207,6 +260,9 @@ pub(crate) fn end(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, 
     let (state, taken, refused) = match end.result {
         SendResult::Accepted { timestamp } => (EntryState::Sent, Some(timestamp), None),
         SendResult::Refused { code } => (EntryState::Failed, None, Some(code)),
+        SendResult::TokenMissing | SendResult::Restricted { .. } => {
+            (EntryState::Failed, None, Some(TOKEN_OR_RESTRICTION))
+        }
         _ => (EntryState::Failed, None, None),
     };
     let entry = Entry { state, taken, refused, repair: None, ..entry.clone() };

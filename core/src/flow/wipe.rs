@@ -12,7 +12,9 @@ use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
 use crate::state::prekeys::{PreKeyCounter, record_id};
 use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::resends::{self, Allowance};
+use crate::state::restriction::{self, Restricted};
 use crate::state::spent::{self, SpentPreKeys};
+use crate::state::tokens::ContactTokens;
 use crate::state::{self, Stored};
 use std::ops::Range;
 
@@ -30,6 +32,7 @@ pub(crate) fn account(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     }
     txn.delete::<Account>(account::ID);
     txn.delete::<Linking>(linking::ID);
+    txn.delete::<Restricted>(restriction::ID);
     txn.change(Step::Unlinked);
     Ok(())
 }
@@ -52,6 +55,7 @@ pub(crate) fn peers(txn: &mut Txn<'_>, numbers: Range<u64>) -> Result<(), Stop> 
         txn.delete::<DeviceList>(id.record_id());
         txn.delete::<IdentitySeen>(id.record_id());
         txn.delete::<Allowance>(resends::allowance_id(id));
+        txn.delete::<ContactTokens>(id.record_id());
         txn.delete::<Peer>(id.record_id());
     }
     Ok(())

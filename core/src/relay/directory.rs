@@ -76,6 +76,12 @@ pub(crate) struct Account {
     pub(crate) blocked: BTreeSet<AccountId>,
     pub(crate) settings: Settings,
     pub(crate) collections: Collections,
+    /// Tokens that others have issued to this account.
+    pub(crate) tokens: BTreeMap<AccountId, [u8; 16]>,
+    /// Only those who show a token that this account issued may write to it.
+    pub(crate) wants_tokens: bool,
+    /// Until when (Unix seconds) this account may begin no new chats.
+    pub(crate) restricted_until: Option<u64>,
     /// Unix seconds of the last time a device went away.
     pub(crate) last_seen: Option<u64>,
     recent: Recent,
@@ -252,6 +258,9 @@ impl Account {
             blocked: BTreeSet::new(),
             settings: Settings::default(),
             collections: Collections::default(),
+            tokens: BTreeMap::new(),
+            wants_tokens: false,
+            restricted_until: None,
             last_seen: None,
             recent: Recent::default(),
         }

@@ -21,6 +21,7 @@ pub struct Faults {
     requests: Vec<RequestRule>,
     damage: Vec<Jid>,
     hide_device_changes: bool,
+    hide_tokens: bool,
     phash: Option<String>,
 }
 
@@ -188,6 +189,11 @@ impl Faults {
         self.hide_device_changes = on;
     }
 
+    /// Whether nobody is told of tokens issued to them from now on; who asks still gets them.
+    pub fn hide_tokens(&mut self, on: bool) {
+        self.hide_tokens = on;
+    }
+
     /// Every message to a user is answered with this participant hash from now on, whatever its devices are.
     pub fn claim_phash(&mut self, phash: Option<&str>) {
         self.phash = phash.map(ToOwned::to_owned);
@@ -225,6 +231,10 @@ impl Faults {
 
     pub(super) fn cut(&mut self) -> Option<Cut> {
         self.cut.take()
+    }
+
+    pub(super) const fn hides_tokens(&self) -> bool {
+        self.hide_tokens
     }
 
     pub(super) const fn hides_device_changes(&self) -> bool {

@@ -15,6 +15,7 @@ mod directory;
 mod door;
 mod event;
 mod faults;
+mod gate;
 mod iq;
 mod link;
 mod linking;

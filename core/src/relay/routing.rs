@@ -12,6 +12,7 @@ use super::ciphertext::damaged;
 use super::directory::{AccountId, DeviceId, Namespace, TakenBefore};
 use super::event::RelayEvent;
 use super::faults::{AckFate, Cut};
+use super::gate::NOT_TRUSTED;
 use super::link::Origin;
 use super::mailbox::Class;
 use super::wire::Look;
@@ -198,6 +199,9 @@ impl Relay {
         let peer = letter.stanza.owned("category").as_deref() == Some("peer");
         if peer && target.account != own {
             return Err(refusal::INVALID);
+        }
+        if !peer && !self.admits(now, own, target.account, letter.stanza) {
+            return Err(NOT_TRUSTED);
         }
         // Who sends to further devices afterwards does not claim that they are all.
         let is_addition = letter.stanza.owned("device_fanout").as_deref() == Some("false");

@@ -23,7 +23,9 @@ mod prekey;
 mod presence;
 mod read;
 mod receipt;
+mod restriction;
 mod settings;
+mod tokens;
 mod usync;
 mod word;
 
@@ -53,7 +55,9 @@ pub use prekey::{
 };
 pub use presence::{ChatState, IncomingChatState, IncomingPresence, LastSeen, Presence, PresenceSubscription, Typing};
 pub use receipt::{IncomingReceipt, Reader, Receipt, ReceiptType, RetryKeys, RetryReceipt, RetryRequest};
+pub use restriction::{AccountRestriction, RestrictionQuery};
 pub use settings::{BlockedUser, Blocklist, BlocklistQuery, PrivacyQuery, PrivacySettings, Props, PropsQuery};
+pub use tokens::IssueToken;
 pub use usync::{
     DeviceAnswer, DeviceList, DeviceLists, DeviceQuery, KnownDevices, QueriedUser, QueryContext, UserDevices,
 };

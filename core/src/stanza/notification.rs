@@ -1,6 +1,9 @@
 //! Notifications: what happened on the server or on other devices.
 
-use super::{KeyIndexList, LinkCodeNotice, NamedDevice, PasskeyNotice, ReturnAddress, StanzaError, read, word as w};
+use super::{
+    AccountRestriction, KeyIndexList, LinkCodeNotice, NamedDevice, PasskeyNotice, ReturnAddress, StanzaError, read,
+    word as w,
+};
 use crate::binary::NodeRef;
 use crate::types::Jid;
 use bytes::Bytes;
@@ -56,6 +59,8 @@ pub enum NotificationKind {
         /// The tokens.
         tokens: Vec<PrivacyToken>,
     },
+    /// The account was restricted, or no longer is.
+    Restricted(AccountRestriction),
     /// A kind that has no type of its own here, or is not known.
     Other {
         /// The server's word.
@@ -169,6 +174,8 @@ impl NotificationKind {
             let collection = |child: NodeRef<'_>| Some((read::text(child, w::NAME)?, child.number(w::VERSION)));
             let collections = node.children_named(w::COLLECTION).filter_map(collection).collect();
             Some(Self::AppStateChanged { collections })
+        } else if kind.is(w::MEX) {
+            AccountRestriction::parse_update(node).map(Self::Restricted)
         } else if kind.is(w::PRIVACY_TOKEN) {
             let tokens = node.child(w::TOKENS).into_iter().flat_map(|tokens| tokens.children_named(w::TOKEN));
             let tokens = tokens.filter_map(PrivacyToken::parse).collect();
@@ -233,7 +240,7 @@ impl OwnDevices {
 }
 
 impl PrivacyToken {
-    fn parse(node: NodeRef<'_>) -> Option<Self> {
+    pub(super) fn parse(node: NodeRef<'_>) -> Option<Self> {
         Some(Self { kind: read::text(node, w::TYPE)?, timestamp: node.number(w::T), token: node.bytes()? })
     }
 }

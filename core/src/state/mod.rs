@@ -24,7 +24,9 @@ pub(crate) mod peer;
 pub(crate) mod prekeys;
 pub(crate) mod ratchets;
 pub(crate) mod resends;
+pub(crate) mod restriction;
 pub(crate) mod spent;
+pub(crate) mod tokens;
 
 pub(crate) use barrier::{Barrier, Verdict};
 pub(crate) use cache::{Cache, DURABLE, Lookup};

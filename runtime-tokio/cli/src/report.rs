@@ -145,6 +145,12 @@ fn body(event: &Event) -> Value {
         Event::RecordQuarantined { space } => {
             json!({ "type": "record_quarantined", "space": format!("{space:?}") })
         }
+        Event::RestrictionChanged { restriction } => json!({
+            "type": "restriction_changed",
+            "restricted": restriction.is_some(),
+            "kind": restriction.as_ref().map(|restriction| restriction.kind.as_str()),
+            "until": restriction.as_ref().and_then(|restriction| restriction.until),
+        }),
         Event::StanzaRefused { reason } => json!({ "type": "stanza_refused", "reason": reason }),
         Event::Faulted(reason) => json!({ "type": "faulted", "reason": format!("{reason:?}") }),
         _ => json!({ "type": "unknown" }),

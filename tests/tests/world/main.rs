@@ -22,4 +22,5 @@ mod prekeys;
 mod report;
 mod retry;
 mod storage;
+mod tokens;
 mod trouble;

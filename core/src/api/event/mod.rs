@@ -4,6 +4,7 @@ mod connection;
 mod linking;
 mod message;
 mod presence;
+mod restriction;
 mod retry;
 mod security;
 mod send;
@@ -12,8 +13,10 @@ pub use connection::{Disconnect, FaultReason, Recommendation};
 pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, ChatStateEvent, Presence, PresenceEvent};
+pub use restriction::Restriction;
 pub use retry::{UnanswerableReason, UnansweredRetry};
 pub use security::{IdentityChange, SuspiciousKind, SuspiciousMessage};
+pub(crate) use send::TOKEN_OR_RESTRICTION;
 pub use send::{DeviceOutcome, ListCheck, OpResult, SendReport, SendResult, SkipReason};
 
 use super::{EventId, MessageId, OpId};
@@ -118,6 +121,12 @@ pub enum Event {
     PresenceChanged(Box<PresenceEvent>),
     /// Somebody started or stopped typing or recording.
     ChatStateChanged(Box<ChatStateEvent>),
+    /// The server restricts the account, or no longer does, as it told by itself or was asked after a refusal.
+    /// [`Client::restriction`](crate::client::Client::restriction) tells at any time.
+    RestrictionChanged {
+        /// What is in force now.
+        restriction: Option<Restriction>,
+    },
     /// A stored record did not decode. It was set aside, reads as absent, and is repaired by the protocol's own means.
     RecordQuarantined {
         /// The kind of record.
@@ -165,6 +174,9 @@ impl std::fmt::Debug for Event {
             }
             Self::PresenceChanged(event) => f.debug_tuple("PresenceChanged").field(event).finish(),
             Self::ChatStateChanged(event) => f.debug_tuple("ChatStateChanged").field(event).finish(),
+            Self::RestrictionChanged { restriction } => {
+                f.debug_struct("RestrictionChanged").field("restriction", restriction).finish()
+            }
             Self::RecordQuarantined { space } => f.debug_struct("RecordQuarantined").field("space", space).finish(),
             Self::StanzaRefused { reason } => f.debug_struct("StanzaRefused").field("reason", reason).finish(),
             Self::Faulted(reason) => f.debug_tuple("Faulted").field(reason).finish(),

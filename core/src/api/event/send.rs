@@ -52,7 +52,7 @@ impl SendReport {
 }
 
 /// The code that stands for two causes, which want opposite reactions.
-const TOKEN_OR_RESTRICTION: u32 = 463;
+pub(crate) const TOKEN_OR_RESTRICTION: u32 = 463;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

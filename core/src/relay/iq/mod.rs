@@ -9,7 +9,9 @@ mod usync;
 use super::Relay;
 use super::event::RelayEvent;
 use super::faults::RequestFault;
+use super::gate::RESTRICTION_DOCUMENT;
 use super::link::Origin;
+use super::wire::Look;
 use crate::binary::Node;
 use crate::types::{Jid, Now};
 
@@ -93,7 +95,13 @@ impl Relay {
             ("w:sync:app:state", true) => self.answer_app_state(now, request),
             ("w:m", true) => one(self.media_connection()),
             ("w:g2", false) if request.child("participating").is_some() => one(Node::new("groups")),
-            ("w:mex", false) => one(unknown_operation()),
+            ("w:mex", false) => {
+                let document = request.child("query").and_then(|query| query.owned("query_id"));
+                match document.as_deref() {
+                    Some(RESTRICTION_DOCUMENT) => one(self.restriction(now, request.origin.device.account)),
+                    _ => one(unknown_operation()),
+                }
+            }
             ("md", true) => self.answer_device_change(request),
             _ => {
                 let child = request

@@ -64,11 +64,25 @@ impl Relay {
             .filter_map(|node| Some((node.jid("jid")?, node.owned("t")?, node.owned("type")?)))
             .take(self.config.limits.users)
             .collect();
+        let mut held = Node::new("tokens");
         for (jid, time, kind) in asked {
             let (Some(target), Some(namespace)) = (self.directory.resolve(&jid), Namespace::of(&jid)) else { continue };
             let Some(issuer) = self.directory.account(own) else { continue };
             let (from, lid) = (issuer.user(namespace), issuer.user(Namespace::Lid));
+            if let Some(token) = issuer.tokens.get(&target.account) {
+                let told = Node::new("token").with("jid", jid).with("t", time.as_str()).with("type", kind.as_str());
+                held = held.with_child(told.with_bytes(token.to_vec()));
+            }
             let token = self.random::<16>();
+            let limit = self.config.limits.users;
+            if let Some(account) = self.directory.account_mut(target.account)
+                && (account.tokens.len() < limit || account.tokens.contains_key(&own))
+            {
+                account.tokens.insert(own, token);
+            }
+            if self.faults.hides_tokens() {
+                continue;
+            }
             let child = Node::new("tokens")
                 .with_child(Node::new("token").with("type", kind).with("t", time).with_bytes(token.to_vec()));
             for device in self.directory.companions(target.account) {
@@ -76,7 +90,7 @@ impl Relay {
                 self.notify(now, device, "privacy_token", from, |node| node.with("sender_lid", lid).with_child(child));
             }
         }
-        done()
+        one(held)
     }
 
     pub(super) fn answer_block_list(&self, request: &Request<'_>) -> Answer {
