@@ -49,6 +49,9 @@ fn a_receipt_for_an_expired_message_repairs_the_session_and_says_so_and_resends_
     let id = world.send(ann, &to, "old").to_string();
     world.settle();
     assert_eq!(read(&mut world, &mut puppet), [(id.clone(), Some("old".into()))]);
+    // It answers, so that Ann's next message is one for a session that both have.
+    puppet.send(&mut world, &from, "P1", &text_content("got it"));
+    world.settle();
     let_two_weeks_pass(&mut world, [ann, bob]);
     // The puppet has lost its session; without the keys it brings now it could not read what comes next.
     puppet.forget(&world, &from);
