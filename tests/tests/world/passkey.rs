@@ -91,6 +91,11 @@ fn a_scan_and_a_passkey_link_without_comparing_anything() {
     world.settle();
     assert!(requests(&world, ann)[0].contains("relay.whatsio.test"));
     assert!(!is_linked(&world, ann));
+    let secrets = all(&world, ann, |event| match event {
+        Event::QrShown { text, .. } => text.split(',').nth(3).map(ToOwned::to_owned),
+        _ => None,
+    });
+    assert!(secrets.len() == 2 && secrets[0] != secrets[1], "what was on the screen is void");
     provide(&mut world, ann);
     world.pass_until(60_000, |world| world.hosts[ann.0].client.is_connected());
     assert_eq!((compared(&world, ann), shown_by_phone(&world)), (vec![], None));
