@@ -166,7 +166,7 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_address_is_used_when_every_message_is_read_once_in_one_chat(
@@ -202,6 +202,9 @@ fn two_chats_that_turn_out_to_be_one_keep_both_sessions_wherever_a_process_dies(
     }
 }
 
+/// Takes from an event of one kind all that it says of people.
+type Pick = fn(&Event) -> Option<Vec<Aliases>>;
+
 /// The last event that `pick` takes aliases from.
 fn last_aliases(world: &World, name: Name, pick: impl Fn(&Event) -> Option<Vec<Aliases>>) -> Option<Vec<Aliases>> {
     world.hosts[name.0].events.iter().rev().find_map(|envelope| pick(&envelope.event))
@@ -229,7 +232,7 @@ fn every_event_says_all_that_is_known_of_whom_it_is_about() {
     let to = device(&world, bob);
     assert!(world.relay.inject(world.now, &to, damaged));
     world.settle();
-    let kinds: [fn(&Event) -> Option<Vec<Aliases>>; 6] = [
+    let kinds: [Pick; 6] = [
         |event| match event {
             Event::MessageReceived(event) => Some(vec![event.chat_aliases.clone(), event.sender_aliases.clone()]),
             _ => None,
