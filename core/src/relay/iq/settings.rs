@@ -68,7 +68,8 @@ impl Relay {
         for (jid, time, kind) in asked {
             let (Some(target), Some(namespace)) = (self.directory.resolve(&jid), Namespace::of(&jid)) else { continue };
             let Some(issuer) = self.directory.account(own) else { continue };
-            let (from, lid) = (issuer.user(namespace), issuer.user(Namespace::Lid));
+            let shown = issuer.namespace(namespace);
+            let (from, lid) = (issuer.user(shown), (!issuer.shown.is_single).then(|| issuer.user(Namespace::Lid)));
             if let Some(token) = issuer.tokens.get(&target.account) {
                 let told = Node::new("token").with("jid", jid).with("t", time.as_str()).with("type", kind.as_str());
                 held = held.with_child(told.with_bytes(token.to_vec()));
@@ -87,7 +88,9 @@ impl Relay {
                 .with_child(Node::new("token").with("type", kind).with("t", time).with_bytes(token.to_vec()));
             for device in self.directory.companions(target.account) {
                 let (from, lid, child) = (from.clone(), lid.clone(), child.clone());
-                self.notify(now, device, "privacy_token", from, |node| node.with("sender_lid", lid).with_child(child));
+                self.notify(now, device, "privacy_token", from, |node| {
+                    node.with_some("sender_lid", lid).with_child(child)
+                });
             }
         }
         one(held)
