@@ -1,6 +1,7 @@
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use std::collections::{BTreeMap, BTreeSet};
-use whatsio_core::api::{Aliases, Event, Key, Record, Space};
+use whatsio_core::api::{Aliases, Event, Key, MessageId, Record, Space};
 use whatsio_core::binary::Node;
 use whatsio_core::crypto::Rng;
 use whatsio_core::message::{LID_MAPPING_SYNC, pad};
@@ -46,6 +47,11 @@ fn texts(world: &World, name: Name) -> Vec<String> {
 fn unreadable(world: &World, name: Name) -> usize {
     let events = world.hosts[name.0].events.iter();
     events.filter(|envelope| matches!(envelope.event, Event::MessageUndecryptable(_))).count()
+}
+
+fn was_queued(world: &World, name: Name, id: &MessageId) -> bool {
+    let mut events = world.hosts[name.0].events.iter();
+    events.any(|envelope| matches!(&envelope.event, Event::SendQueued { id: queued, .. } if queued == id))
 }
 
 fn sessions(store: &BTreeMap<Key, Record>) -> usize {
@@ -101,8 +107,8 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
     let mut write = |world: &mut World, from: usize, by_lid: bool| {
         let to = &addresses[usize::from(from == 2)][usize::from(by_lid)];
         let text = format!("{} from {from}", written.len());
-        world.send(names[from], to, &text);
-        written.push((from, text));
+        let id = world.send(names[from], to, &text);
+        written.push((from, id, text));
     };
     let mut away = None;
     for (at, step) in steps.iter().enumerate() {
@@ -150,12 +156,13 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
         world.pass_ms(3_000);
     }
     for (at, name) in names.into_iter().enumerate() {
-        let mut got: Vec<String> = texts(&world, name);
-        let mut expected: Vec<String> =
-            written.iter().filter(|(from, _)| *from != at).map(|(_, text)| text.clone()).collect();
-        got.sort();
-        expected.sort();
-        assert_eq!(got, expected, "each once, for {at}");
+        let got = texts(&world, name);
+        for (from, id, text) in written.iter().filter(|(from, ..)| *from != at) {
+            let times = got.iter().filter(|other| *other == text).count();
+            // A send that was not durable yet when its process died may be gone, as it was never said to be queued.
+            let least = usize::from(was_queued(&world, names[*from], id));
+            assert!((least..=1).contains(&times), "{text}: {times} times for {at}");
+        }
         assert_eq!(unreadable(&world, name), 0, "for {at}");
         let (_, last) = received(&world, name).pop().expect("a message");
         assert_eq!(last, both(&world, if at == 2 { ann } else { bob }), "one chat, for {at}");
@@ -166,7 +173,14 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    // The same cases every time; PROPTEST_CASES and PROPTEST_RNG_SEED look further.
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 40,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(7),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_address_is_used_when_every_message_is_read_once_in_one_chat(
