@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use support::peer::Peer;
 use support::proxies::TestProxy;
 use whatsio::api::{
-    Commit, CommitError, Event, FaultReason, Key, Limits, MessageId, ReceiptKind, Recommendation, Record,
+    Commit, CommitError, DisconnectReason, Event, FaultReason, Key, Limits, MessageId, ReceiptKind, Recommendation,
+    Record,
 };
 use whatsio::relay::{Cut, RelayOptions, RelayServer};
 use whatsio::{
@@ -350,7 +351,10 @@ async fn a_server_with_another_root_key_is_not_trusted() {
     let relay = relay().await;
     let (_client, mut events) = at(&relay).relay(relay.url(), [9; 32]).start().await.unwrap();
     let event = events.next().await.unwrap();
-    assert!(matches!(event.event(), Event::Disconnected(disconnect) if disconnect.reason == "handshake"), "{event:?}");
+    assert!(
+        matches!(event.event(), Event::Disconnected(disconnect) if disconnect.reason == DisconnectReason::CertificateNotTrusted),
+        "{event:?}"
+    );
 }
 
 #[tokio::test]

@@ -11,10 +11,11 @@ pub use crate::types::MessageId;
 pub use config::{Config, Limits, Platform, ProtocolProfile};
 pub(crate) use event::TOKEN_OR_RESTRICTION;
 pub use event::{
-    Aliases, ChatState, ChatStateEvent, CodePurpose, DeviceOutcome, Disconnect, Envelope, Event, FaultReason,
-    IdentityChange, LinkFailure, LinkFailureReason, LinkStep, ListCheck, MessageEvent, OpResult, Presence,
-    PresenceEvent, ReceiptEvent, ReceiptKind, Recommendation, Restriction, SendReport, SendResult, SkipReason,
-    SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry, UndecryptableEvent, UndecryptableReason,
+    Aliases, BanReason, ChatState, ChatStateEvent, CodePurpose, DeviceOutcome, Disconnect, DisconnectReason, Envelope,
+    Event, FaultReason, IdentityChange, LinkFailure, LinkFailureReason, LinkStep, ListCheck, MessageEvent, OpResult,
+    Presence, PresenceEvent, ReceiptEvent, ReceiptKind, Recommendation, Restriction, SendReport, SendResult,
+    ServerNotice, SkipReason, SuspiciousKind, SuspiciousMessage, UnanswerableReason, UnansweredRetry,
+    UndecryptableEvent, UndecryptableReason,
 };
 pub use ids::{CommitId, EventId, LoadId, OpId};
 pub use input::{CloseReason, CommitError, Input, Misuse};

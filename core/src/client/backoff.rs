@@ -23,12 +23,45 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Makes the next pause longer by this many steps.
+    pub(crate) fn skip(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        (self.this, self.next) = (self.next, (self.this + self.next).min(LIMIT_S));
+    }
+
     /// The next pause, in milliseconds.
     pub(crate) fn pause_ms(&mut self, rng: &mut Rng) -> u64 {
         let pause = self.this * 1000;
-        (self.this, self.next) = (self.next, (self.this + self.next).min(LIMIT_S));
+        self.step();
         let tenth = pause / 10;
         pause - tenth + u64::from(rng.u32()) % (2 * tenth + 1)
+    }
+}
+
+/// What was tried since the last connection that counted as good.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    /// Connected again at once.
+    restarted: bool,
+    /// Endings that are given only a few tries.
+    few: u32,
+}
+
+impl Attempts {
+    /// Whether to connect again at once: once, or a server that always says so would keep both sides busy.
+    pub(crate) const fn at_once(&mut self) -> bool {
+        !std::mem::replace(&mut self.restarted, true)
+    }
+
+    /// Whether one more of `most` tries in a row is left.
+    pub(crate) const fn one_more(&mut self, most: u32) -> bool {
+        self.few += 1;
+        self.few <= most
     }
 }
 

@@ -1,11 +1,13 @@
 //! The life of a connection: asked for, ended, gone, and what follows.
 
 use super::backlog::Backlog;
+use super::backoff::{Attempts, Backoff};
 use super::ending::{Aftermath, Ending};
 use super::socket::Phase;
 use super::{Client, Job, flow};
 use crate::api::{
-    Disconnect, Endpoint, Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpResult, Output, Recommendation,
+    Disconnect, DisconnectReason, Endpoint, Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpResult, Output,
+    Recommendation,
 };
 
 impl Client {
@@ -21,11 +23,11 @@ impl Client {
     }
 
     /// Ends the connection from our side.
-    pub(super) fn end(&mut self, ending: Ending) {
+    pub(super) fn end(&mut self, ending: impl Into<Ending>) {
         if matches!(self.socket.phase, Phase::Down | Phase::Closing) {
             return;
         }
-        self.ending.get_or_insert(ending);
+        self.ending.get_or_insert_with(|| ending.into());
         if matches!(self.socket.phase, Phase::AwaitingServerHello { resumed: true, .. }) {
             self.enqueue(Job::Remember(None));
         }
@@ -48,7 +50,8 @@ impl Client {
         self.read_last_words();
         let was_confirming = matches!(self.socket.phase, Phase::Confirming);
         let ending = self.ending.take().unwrap_or(by_socket);
-        let ending = if was_confirming && self.live.me.is_some() { Ending::Restart } else { ending };
+        let ending =
+            if was_confirming && self.live.me.is_some() { DisconnectReason::RestartRequired.into() } else { ending };
         self.socket.reset();
         self.live.ready = false;
         self.live.draining = false;
@@ -65,7 +68,10 @@ impl Client {
         for query in self.queries.abandon() {
             self.lose(query);
         }
-        self.timers.connection_ended(self.now.mono, &mut self.backoff);
+        if self.timers.connection_ended(self.now.mono) {
+            self.backoff = Backoff::default();
+            self.attempts = Attempts::default();
+        }
         self.follow(ending);
         Ok(())
     }
@@ -73,29 +79,23 @@ impl Client {
     fn follow(&mut self, ending: Ending) {
         let recommendation = match ending.aftermath() {
             // The caller has changed its mind while the connection was being closed.
-            Aftermath::Stay(_) if ending == Ending::Asked && self.wanted => {
+            Aftermath::Stay(_) if ending.reason == DisconnectReason::Asked && self.wanted => {
                 self.enqueue(Job::Connect);
                 return;
             }
-            Aftermath::Reconnect if self.wanted => {
+            Aftermath::AtOnce if self.wanted && self.attempts.at_once() => {
                 self.enqueue(Job::Connect);
                 return;
             }
-            Aftermath::Pause if self.wanted => {
-                let at = self.now.mono.saturating_add(self.backoff.pause_ms(&mut self.rng));
-                self.timers.reconnect = Some(at);
-                Recommendation::WaitUntil(at)
+            Aftermath::AtOnce if self.wanted => self.pause(0),
+            Aftermath::Pause(steps) if self.wanted => self.pause(steps),
+            Aftermath::Few(most) if self.wanted && self.attempts.one_more(most) => self.pause(0),
+            Aftermath::AtOnce | Aftermath::Pause(_) | Aftermath::Few(_) => {
+                self.stay_down(&ending);
+                Recommendation::Stop
             }
-            Aftermath::Reconnect | Aftermath::Pause => Recommendation::Stop,
             Aftermath::Stay(recommendation) => {
-                self.wanted = false;
-                if let (None, Some(code)) = (&self.live.me, ending.refusal()) {
-                    let (step, reason) = (LinkStep::Registration, LinkFailureReason::Refused(code));
-                    self.tell(Event::LinkFailed(LinkFailure { step, reason }));
-                }
-                if let Some(op) = self.live.linking.op.take() {
-                    self.tell(Event::OperationFinished { op, result: OpResult::Lost });
-                }
+                self.stay_down(&ending);
                 recommendation
             }
         };
@@ -104,6 +104,25 @@ impl Client {
             self.live.me = None;
             self.enqueue(Job::Forget);
         }
-        self.tell(Event::Disconnected(Disconnect { reason: ending.word(), code: ending.code(), recommendation }));
+        let Ending { reason, notice } = ending;
+        self.tell(Event::Disconnected(Disconnect { reason, notice, recommendation }));
+    }
+
+    fn stay_down(&mut self, ending: &Ending) {
+        self.wanted = false;
+        if let (None, Some(code)) = (&self.live.me, ending.refusal()) {
+            let (step, reason) = (LinkStep::Registration, LinkFailureReason::Refused(code));
+            self.tell(Event::LinkFailed(LinkFailure { step, reason }));
+        }
+        if let Some(op) = self.live.linking.op.take() {
+            self.tell(Event::OperationFinished { op, result: OpResult::Lost });
+        }
+    }
+
+    fn pause(&mut self, steps: u32) -> Recommendation {
+        self.backoff.skip(steps);
+        let at = self.now.mono.saturating_add(self.backoff.pause_ms(&mut self.rng));
+        self.timers.reconnect = Some(at);
+        Recommendation::WaitUntil(at)
     }
 }

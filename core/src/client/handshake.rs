@@ -1,9 +1,8 @@
 //! From an open socket to an encrypted one.
 
-use super::ending::Ending;
 use super::socket::{HANDSHAKE_MS, Phase};
 use super::{Client, Job};
-use crate::api::{Misuse, Output};
+use crate::api::{DisconnectReason, Misuse, Output};
 use crate::crypto::curve::{KeyPair, PublicKey};
 use crate::noise::{self, AwaitingServerHello, Preamble, RootOfTrust};
 use crate::state::account::ServerKey;
@@ -18,6 +17,7 @@ impl Client {
             return Err(Misuse::WrongState("no connection was asked for"));
         }
         let Some(opening) = self.opening.take() else { return Err(Misuse::WrongState("no connection was asked for")) };
+        self.announced = opening.version;
         let ephemeral = KeyPair::generate(&mut self.rng);
         let resumed = opening.server_key.is_some();
         let started = match &opening.server_key {
@@ -25,12 +25,12 @@ impl Client {
             None => Ok(AwaitingServerHello::start_xx(opening.noise, ephemeral)),
         };
         let Ok((handshake, hello)) = started else {
-            self.end(Ending::Handshake);
+            self.end(DisconnectReason::Handshake);
             return Ok(());
         };
         let preamble = Preamble { routing: Some(opening.routing_info) };
         let (Ok(mut first), Ok(hello)) = (preamble.write(), noise::frame::framed(&hello)) else {
-            self.end(Ending::Handshake);
+            self.end(DisconnectReason::Handshake);
             return Ok(());
         };
         first.extend_from_slice(&hello);
@@ -53,7 +53,7 @@ impl Client {
         match handshake.receive(frame, &root, self.now.unix_seconds(), &payload) {
             Ok(established) => {
                 if let Some(finish) = &established.reply {
-                    let Ok(framed) = noise::frame::framed(finish) else { return self.end(Ending::Handshake) };
+                    let Ok(framed) = noise::frame::framed(finish) else { return self.end(DisconnectReason::Handshake) };
                     self.outputs.push_back(Output::Frame(framed));
                 }
                 if let Some(server) = established.server {
@@ -66,11 +66,14 @@ impl Client {
                 self.socket.secure(established.transport);
                 self.timers.heard(self.now.mono, &mut self.rng);
             }
-            Err(_) => {
+            Err(error) => {
                 if resumed {
                     self.enqueue(Job::Remember(None));
                 }
-                self.end(Ending::Handshake);
+                self.end(match error {
+                    noise::NoiseError::Certificate(_) => DisconnectReason::CertificateNotTrusted,
+                    _ => DisconnectReason::Handshake,
+                });
             }
         }
     }

@@ -1,9 +1,8 @@
 //! A registration stream as the client sees it: which QR code has its turn, when a code is over, when nothing is left.
 
-use super::ending::Ending;
 use super::socket::Phase;
 use super::{Client, Effect, Job};
-use crate::api::{Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpId};
+use crate::api::{DisconnectReason, Event, LinkFailure, LinkFailureReason, LinkStep, Misuse, OpId};
 use crate::flow::linking::ShownQr;
 use crate::flow::{LinkJob, PasskeyWait, Verb};
 use crate::pairing::{Assertion, Code};
@@ -123,7 +122,7 @@ impl Client {
         } else if self.live.linking.is_idle() {
             let failure = LinkFailure { step: LinkStep::Scan, reason: LinkFailureReason::Expired };
             self.release(Effect::Tell(Event::LinkFailed(failure)));
-            self.end(Ending::CodesExpired);
+            self.end(DisconnectReason::CodesExpired);
         }
     }
 
@@ -135,7 +134,7 @@ impl Client {
     /// One way of linking has ended; a stream on which nothing can happen any more is closed.
     pub(super) fn link_idle(&mut self) {
         if self.live.linking.is_open && self.live.linking.is_idle() {
-            self.end(Ending::CodesExpired);
+            self.end(DisconnectReason::CodesExpired);
         }
     }
 

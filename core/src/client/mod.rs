@@ -14,8 +14,8 @@ mod timers;
 mod verbs;
 
 use crate::api::{
-    CommitId, Config, Envelope, Epoch, Event, EventId, FaultReason, Input, Key, LoadId, LoadRequest, Misuse, Output,
-    Record, Restriction, Space,
+    CommitId, Config, DisconnectReason, Envelope, Epoch, Event, EventId, FaultReason, Input, Key, LoadId, LoadRequest,
+    Misuse, Output, Record, Restriction, Space,
 };
 use crate::crypto::rng::Rng;
 use crate::flow::{self, Effect, Job, Lane, Left, Live, Me, Need, Query, Step, Stop, Txn};
@@ -31,7 +31,7 @@ use crate::state::restriction::Restricted;
 use crate::state::{self, Barrier, Cache, Change, Lookup, Staged, Stored, Verdict};
 use crate::types::{Jid, Now, RequestIds, Seed};
 use backlog::Backlog;
-use backoff::Backoff;
+use backoff::{Attempts, Backoff};
 use ending::Ending;
 use queries::Queries;
 use schedule::Schedule;
@@ -72,6 +72,9 @@ pub struct Client {
     socket: Socket,
     opening: Option<Box<flow::Opening>>,
     backoff: Backoff,
+    attempts: Attempts,
+    /// The version that the newest connection announced.
+    announced: [u32; 3],
     timers: Timers,
     /// The caller wants to be connected.
     wanted: bool,
@@ -274,6 +277,8 @@ impl Client {
             socket: Socket::new(),
             opening: None,
             backoff: Backoff::default(),
+            attempts: Attempts::default(),
+            announced: [0; 3],
             timers: Timers::default(),
             wanted: false,
             ending: None,
@@ -400,7 +405,9 @@ impl Client {
             Effect::Tell(event) => self.tell(event),
             Effect::News(connection, event) if connection == self.live.connection => self.tell(event),
             Effect::LinkDone(connection) if connection == self.live.connection => self.link_done(),
-            Effect::LinkRefused(connection) if connection == self.live.connection => self.end(Ending::LinkRefused),
+            Effect::LinkRefused(connection) if connection == self.live.connection => {
+                self.end(DisconnectReason::LinkRefused)
+            }
             Effect::LinkIdle(connection) if connection == self.live.connection => self.link_idle(),
             Effect::News(..) | Effect::LinkDone(_) | Effect::LinkRefused(_) | Effect::LinkIdle(_) => {}
             Effect::Open(opening) => self.open(opening),

@@ -3,12 +3,12 @@
 use super::ending::Ending;
 use super::socket::Phase;
 use super::{Client, Job};
-use crate::api::{Event, Misuse};
+use crate::api::{DisconnectReason, Event, Misuse};
 use crate::binary::{Plain, Tape};
 use crate::flow::{Failure, LinkJob, Query};
 use crate::stanza::{
-    Ack, Answer, EmptyResult, Incoming, InfoBroadcast, NackReason, OfflineBatch, Refusal, ReturnAddress, ServerRequest,
-    ServerRequestKind, Stanza,
+    self, Ack, Answer, EmptyResult, Incoming, InfoBroadcast, NackReason, OfflineBatch, Refusal, ReturnAddress,
+    ServerRequest, ServerRequestKind, Stanza,
 };
 use crate::types::Server;
 use bytes::Bytes;
@@ -35,7 +35,7 @@ impl Client {
                 return false;
             }
             Err(_) => {
-                self.end(Ending::Lost);
+                self.end(DisconnectReason::Broken);
                 return true;
             }
         };
@@ -46,7 +46,7 @@ impl Client {
         }
         match self.socket.open(frame) {
             Ok(plain) => self.stanza(&plain),
-            Err(_) => self.end(Ending::Lost),
+            Err(_) => self.end(DisconnectReason::Broken),
         }
         true
     }
@@ -65,9 +65,9 @@ impl Client {
         {
             let Ok(tape) = self.socket.decode(&plain) else { continue };
             match Incoming::parse(&tape) {
-                Ok(Incoming::Failure(failure)) => self.ending = Some(self.of_failure(failure.reason)),
+                Ok(Incoming::Failure(failure)) => self.ending = Some(self.of_failure(&failure)),
                 Ok(Incoming::StreamError(error)) => {
-                    self.ending = Some(Ending::of_stream_error(error.code, error.cause.as_ref()));
+                    self.ending = Some(Ending::of_stream_error(&error));
                 }
                 _ => {}
             }
@@ -75,11 +75,14 @@ impl Client {
     }
 
     /// A device that was never linked cannot be logged out.
-    fn of_failure(&self, reason: u32) -> Ending {
-        match Ending::of_failure(reason) {
-            Ending::LoggedOut(code) if self.live.me.is_none() => Ending::Refused(code),
-            ending => ending,
+    fn of_failure(&self, failure: &stanza::Failure) -> Ending {
+        let mut ending = Ending::of_failure(failure, self.announced);
+        if let DisconnectReason::LoggedOut { code } = ending.reason
+            && self.live.me.is_none()
+        {
+            ending.reason = DisconnectReason::Refused { code };
         }
+        ending
     }
 
     /// Sends a stanza on this connection.
@@ -89,7 +92,7 @@ impl Client {
         }
         match self.socket.seal(stanza) {
             Ok(frame) => self.outputs.push_back(crate::api::Output::Frame(frame)),
-            Err(_) => self.end(Ending::Lost),
+            Err(_) => self.end(DisconnectReason::Broken),
         }
     }
 
@@ -136,9 +139,9 @@ impl Client {
                     self.enqueue(Job::LoggedIn(success));
                 }
             }
-            Incoming::Failure(failure) => self.end(self.of_failure(failure.reason)),
-            Incoming::StreamError(error) => self.end(Ending::of_stream_error(error.code, error.cause.as_ref())),
-            Incoming::StreamEnd => self.end(Ending::Lost),
+            Incoming::Failure(failure) => self.end(self.of_failure(&failure)),
+            Incoming::StreamError(error) => self.end(Ending::of_stream_error(&error)),
+            Incoming::StreamEnd => self.end(DisconnectReason::ByServer),
             Incoming::Unknown { address: Some(address), .. } => self.nack(address, NackReason::UnrecognizedStanza),
             Incoming::Unknown { address: None, .. } => {}
             Incoming::Ib(news) => {

@@ -1,9 +1,9 @@
 //! Everything that happens because time has passed.
 
-use super::backoff::{Backoff, STABLE_MS};
-use super::ending::Ending;
+use super::backoff::STABLE_MS;
 use super::socket::Phase;
 use super::{Client, Job};
+use crate::api::DisconnectReason;
 use crate::crypto::rng::Rng;
 use crate::flow::{self, Query};
 use crate::types::Now;
@@ -48,11 +48,10 @@ impl Timers {
     }
 
     /// A connection that lived long enough ends the row of failures.
-    pub(crate) fn connection_ended(&mut self, mono: u64, backoff: &mut Backoff) {
-        if self.stable.is_some_and(|at| at <= mono) {
-            *backoff = Backoff::default();
-        }
+    pub(crate) fn connection_ended(&mut self, mono: u64) -> bool {
+        let was_stable = self.stable.is_some_and(|at| at <= mono);
         *self = Self::default();
+        was_stable
     }
 
     /// The connection is being closed: nothing is expected of it.
@@ -116,8 +115,8 @@ impl Client {
             self.enqueue(Job::AskPhone { phone, settled: flow::Settled::new() });
         }
         match &self.socket.phase {
-            Phase::AwaitingServerHello { deadline, .. } if *deadline <= mono => self.end(Ending::Handshake),
-            Phase::AwaitingVerdict { deadline } if *deadline <= mono => self.end(Ending::Silent),
+            Phase::AwaitingServerHello { deadline, .. } if *deadline <= mono => self.end(DisconnectReason::Silent),
+            Phase::AwaitingVerdict { deadline } if *deadline <= mono => self.end(DisconnectReason::Silent),
             _ => {}
         }
         self.watch_linking();
@@ -133,12 +132,12 @@ impl Client {
 
     fn watch(&mut self, mono: u64) {
         if self.timers.silence.is_some_and(|at| at <= mono) {
-            return self.end(Ending::Silent);
+            return self.end(DisconnectReason::Silent);
         }
         while let Some(query) = self.queries.expired(mono) {
             // The server answers everything, so the connection is as good as dead: whoever waits asks on the next one.
             self.lose(query);
-            self.end(Ending::Silent);
+            self.end(DisconnectReason::Silent);
         }
         if self.socket.is_secure() && self.timers.ping.take_if(|at| *at <= mono).is_some() {
             self.ask(Query::Ping);

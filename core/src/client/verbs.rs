@@ -1,9 +1,8 @@
 //! What a caller asks for. A verb checks its arguments and returns at once; its end arrives as an event.
 
-use super::ending::Ending;
 use super::socket::Phase;
 use super::{Client, Job};
-use crate::api::{ChatState, MessageId, Misuse, OpId};
+use crate::api::{ChatState, DisconnectReason, MessageId, Misuse, OpId};
 use crate::flow::{self, Accepted, Lane, Verb, is_user};
 use crate::types::{Jid, Now};
 use bytes::Bytes;
@@ -41,7 +40,7 @@ impl Client {
         self.begin(now)?;
         self.wanted = false;
         self.timers.reconnect = None;
-        self.end(Ending::Asked);
+        self.end(DisconnectReason::Asked);
         Ok(())
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Opening {
     /// What this client says of itself: a login if it is linked, else a registration.
     pub(crate) payload: Bytes,
     pub(crate) routing_info: Bytes,
+    /// The version that the payload announces.
+    pub(crate) version: [u32; 3],
     /// The server's key, if a shorter handshake may be tried.
     pub(crate) server_key: Option<PublicKey>,
 }
@@ -58,6 +60,7 @@ pub(crate) fn open(txn: &mut Txn<'_>, live: &Live, profile: &ProtocolProfile) ->
         noise: account.noise,
         payload,
         routing_info: account.routing_info,
+        version: profile.version,
         server_key: server_key.map(|known| PublicKey::from_bytes(known.key)),
     })));
     Ok(())

@@ -40,6 +40,10 @@ pub struct Failure {
     pub expire: Option<u64>,
     /// Text for people.
     pub message: Option<SmolStr>,
+    /// A page for people.
+    pub url: Option<SmolStr>,
+    /// The server's place.
+    pub location: Option<SmolStr>,
 }
 
 impl Failure {
@@ -49,6 +53,8 @@ impl Failure {
             code: read::short_number(node, w::CODE),
             expire: node.number(w::EXPIRE),
             message: read::text(node, w::MESSAGE),
+            url: read::text(node, w::URL),
+            location: read::text(node, w::LOCATION),
         }
     }
 }

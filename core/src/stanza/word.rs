@@ -237,6 +237,7 @@ words! {
     UNAVAILABLE = "unavailable",
     UNIFIED_SESSION = "unified_session",
     UPDATE = "update",
+    URL = "url",
     USER = "user",
     USERNAME = "username",
     USYNC = "usync",

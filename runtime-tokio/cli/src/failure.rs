@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use whatsio::api::CommitError;
-use whatsio::api::LinkFailureReason;
+use whatsio::api::{DisconnectReason, LinkFailureReason};
 use whatsio::relay::BindError;
 use whatsio::{OperationError, SendError, StartError, Stopped};
 use whatsio_store::transfer::{ExportError, ImportError, ReadError};
@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     #[error("linking failed: {0}")]
     LinkFailed(LinkFailureReason),
     #[error("the server ended the connection for good: {0}")]
-    Ended(&'static str),
+    Ended(DisconnectReason),
     #[error("nothing within {0:?}: {1}")]
     TimedOut(Duration, &'static str),
     #[error("the server refused the message with code {0}")]

@@ -78,12 +78,14 @@ fn body(event: &Event) -> Value {
         Event::OfflineDrained { count } => json!({ "type": "offline_drained", "count": count }),
         Event::Disconnected(disconnect) => json!({
             "type": "disconnected",
-            "reason": disconnect.reason,
-            "code": disconnect.code,
+            "reason": disconnect.reason.word(),
+            "code": disconnect.reason.code(),
             "next": match disconnect.recommendation {
                 Recommendation::WaitUntil(_) => "reconnects",
                 Recommendation::Stop => "stops",
                 Recommendation::LinkAgain => "link_again",
+                Recommendation::Replaced => "replaced",
+                Recommendation::Locked => "locked",
                 Recommendation::UpdateProfile => "update",
                 _ => "unknown",
             },

@@ -98,7 +98,7 @@ async fn described(client: &Client, event: &Event) -> Option<Value> {
         }
         Event::OfflineDrained { .. } => json!({"is": "drained"}),
         Event::Disconnected(end) if end.recommendation == Recommendation::LinkAgain => json!({"is": "logged_out"}),
-        Event::Disconnected(end) => json!({"is": "closed", "why": end.reason}),
+        Event::Disconnected(end) => json!({"is": "closed", "why": end.reason.word()}),
         Event::MessageReceived(message) => received(message),
         Event::MessageUndecryptable(lost) => {
             json!({"is": "undecryptable", "id": lost.id.as_str(), "why": format!("{:?}", lost.reason)})

@@ -77,7 +77,7 @@ fn a_removed_device_is_told_to_link_again_and_never_comes_back_with_its_keys() {
     world.relay.remove_device(world.now, &device);
     world.settle();
     let after = world.event(ann, |event| match event {
-        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.recommendation)),
+        Event::Disconnected(disconnect) => Some((disconnect.reason.word(), disconnect.recommendation)),
         _ => None,
     });
     assert_eq!(after, Some(("logged-out", Recommendation::LinkAgain)));
@@ -152,10 +152,10 @@ fn a_second_connection_of_one_device_replaces_the_first_which_stays_down() {
     world.connect(twin);
     world.pass_until(60_000, |world| world.hosts[twin.0].client.is_connected());
     let after = world.event(ann, |event| match event {
-        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.recommendation)),
+        Event::Disconnected(disconnect) => Some((disconnect.reason.word(), disconnect.recommendation)),
         _ => None,
     });
-    assert_eq!(after, Some(("replaced", Recommendation::Stop)));
+    assert_eq!(after, Some(("replaced", Recommendation::Replaced)));
     world.pass_ms(3_600_000);
     assert!(!world.hosts[ann.0].client.is_connected());
     assert!(world.hosts[twin.0].client.is_connected());
@@ -172,7 +172,9 @@ fn a_device_removed_while_it_was_offline_learns_so_at_its_next_login_and_links_a
     world.connect(ann);
     world.pass_ms(1_000);
     let after = world.event(ann, |event| match event {
-        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.code, disconnect.recommendation)),
+        Event::Disconnected(disconnect) => {
+            Some((disconnect.reason.word(), disconnect.reason.code(), disconnect.recommendation))
+        }
         _ => None,
     });
     assert_eq!(after, Some(("logged-out", Some(401), Recommendation::LinkAgain)));

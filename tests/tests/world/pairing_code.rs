@@ -283,7 +283,7 @@ fn a_stream_whose_qr_codes_are_used_up_stays_for_the_code_and_ends_with_it() {
     world.pass_ms(2_000);
     assert_eq!(failures(&world, ann), [(LinkStep::CodeHello, LinkFailureReason::Refused(400))]);
     let last = world.event(ann, |event| match event {
-        Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.recommendation)),
+        Event::Disconnected(disconnect) => Some((disconnect.reason.word(), disconnect.recommendation)),
         _ => None,
     });
     assert_eq!(last, Some(("codes-expired", Recommendation::Stop)), "nothing is left to wait for");
@@ -636,7 +636,7 @@ fn an_answer_of_the_phone_that_is_not_authentic_is_refused_with_its_code_and_a_n
             assert_eq!(failures(&world, ann), [(LinkStep::Verification, reason)], "{at}");
             assert!(!remembers(&world, ann), "{at}");
             let last = world.event(ann, |event| match event {
-                Event::Disconnected(disconnect) => Some((disconnect.reason, disconnect.recommendation)),
+                Event::Disconnected(disconnect) => Some((disconnect.reason.word(), disconnect.recommendation)),
                 _ => None,
             });
             assert_eq!(last, Some(("link-refused", Recommendation::Stop)), "{at}");

@@ -21,7 +21,7 @@ fn what_the_server_said_before_it_closed_the_socket_counts_though_it_was_not_rea
         match output {
             Output::Event(envelope) => {
                 if let Event::Disconnected(disconnect) = envelope.event {
-                    said.push((disconnect.reason, disconnect.recommendation));
+                    said.push((disconnect.reason.word(), disconnect.recommendation));
                 }
             }
             Output::Commit(commit) => client.handle(now, Input::Committed(commit.id)).unwrap(),

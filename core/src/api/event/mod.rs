@@ -9,7 +9,7 @@ mod retry;
 mod security;
 mod send;
 
-pub use connection::{Disconnect, FaultReason, Recommendation};
+pub use connection::{BanReason, Disconnect, DisconnectReason, FaultReason, Recommendation, ServerNotice};
 pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
 pub use message::{Aliases, MessageEvent, ReceiptEvent, ReceiptKind, UndecryptableEvent, UndecryptableReason};
 pub use presence::{ChatState, ChatStateEvent, Presence, PresenceEvent};

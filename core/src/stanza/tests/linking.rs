@@ -108,8 +108,19 @@ fn logins_and_streams_end_with_their_reasons() {
     assert_eq!((success.time, success.lid), (Some(1_780_000_000), Some(Jid::lid("9").with_device(3))));
     let Incoming::Failure(failure) = Incoming::parse(&recorded("failure")).unwrap() else { panic!() };
     assert_eq!(failure.reason, 401);
-    let ban = Node::new("failure").with("reason", "402").with("code", "101").with("expire", "3600");
-    let expected = Failure { reason: 402, code: Some(101), expire: Some(3600), message: None };
+    let ban = Node::new("failure")
+        .with("reason", "402")
+        .with("code", "101")
+        .with("expire", "3600")
+        .with("url", "https://example.org");
+    let expected = Failure {
+        reason: 402,
+        code: Some(101),
+        expire: Some(3600),
+        message: None,
+        url: Some("https://example.org".into()),
+        location: None,
+    };
     assert_eq!(incoming(&ban), Incoming::Failure(expected));
     let restart = StreamError { code: Some(515), cause: None };
     assert_eq!(Incoming::parse(&recorded("stream-error-515")), Ok(Incoming::StreamError(restart)));

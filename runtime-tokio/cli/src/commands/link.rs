@@ -49,7 +49,7 @@ async fn link(global: &Global, args: &LinkArgs, client: &Client, events: &mut Ev
                 return Ok(ExitCode::SUCCESS);
             }
             Event::Disconnected(disconnect) if !matches!(disconnect.recommendation, Recommendation::WaitUntil(_)) => {
-                return Err(Failure::Ended(disconnect.reason));
+                return Err(Failure::Ended(disconnect.reason.clone()));
             }
             _ => {}
         }

@@ -47,7 +47,7 @@ async fn until_reported(client: &Client, events: &mut Events, id: &MessageId) ->
             }
             Event::SendFinished(_) | Event::ReceiptReceived(_) => event.handled(),
             Event::Disconnected(disconnect) if !matches!(disconnect.recommendation, Recommendation::WaitUntil(_)) => {
-                return Err(Failure::Ended(disconnect.reason));
+                return Err(Failure::Ended(disconnect.reason.clone()));
             }
             _ => {}
         }

@@ -54,7 +54,7 @@ async fn watch(args: &WatchArgs, client: &Client, events: &mut Events) -> Result
         if let Event::Disconnected(disconnect) = event.event()
             && !matches!(disconnect.recommendation, Recommendation::WaitUntil(_))
         {
-            return Err(Failure::Ended(disconnect.reason));
+            return Err(Failure::Ended(disconnect.reason.clone()));
         }
         if !args.peek {
             event.handled();
