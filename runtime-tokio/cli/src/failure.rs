@@ -70,9 +70,9 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::BadChat(..) | Self::BadRootKey => 2,
-            Self::NotLinked | Self::Ended("logged-out") => 3,
+            Self::NotLinked | Self::Ended(DisconnectReason::LoggedOut { .. }) => 3,
             Self::TimedOut(..) => 4,
-            Self::Stopped(Stopped::Fenced) | Self::Ended("replaced") => 7,
+            Self::Stopped(Stopped::Fenced) | Self::Ended(DisconnectReason::Replaced) => 7,
             Self::Start(StartError::Load(LoadError::MovedAway)) | Self::Load(LoadError::MovedAway) => 7,
             Self::Refused(_) | Self::LinkFailed(_) | Self::Ended(_) => 5,
             _ => 1,
@@ -91,9 +91,13 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NotLinked => "run `whatsio link` first, with the same --store and --account",
-            Self::Ended("logged-out") => "the phone has unlinked this device: use another --account and link again",
-            Self::Ended("outdated") => "the announced version is too old: update whatsio",
-            Self::Ended("replaced") | Self::Stopped(Stopped::Fenced) => {
+            Self::Ended(DisconnectReason::LoggedOut { .. }) => {
+                "the phone has unlinked this device: use another --account and link again"
+            }
+            Self::Ended(DisconnectReason::Outdated { .. }) => {
+                "the announced version is too old: give a newer one in a profile (WHATSIO_PROFILE), or update whatsio"
+            }
+            Self::Ended(DisconnectReason::Replaced) | Self::Stopped(Stopped::Fenced) => {
                 "another process uses this account, or moved it away: end that one first; `whatsio session list` shows which"
             }
             Self::Start(StartError::Load(LoadError::MovedAway)) | Self::Load(LoadError::MovedAway) => {
