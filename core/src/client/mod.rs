@@ -406,7 +406,7 @@ impl Client {
             Effect::News(connection, event) if connection == self.live.connection => self.tell(event),
             Effect::LinkDone(connection) if connection == self.live.connection => self.link_done(),
             Effect::LinkRefused(connection) if connection == self.live.connection => {
-                self.end(DisconnectReason::LinkRefused)
+                self.end(DisconnectReason::LinkRefused);
             }
             Effect::LinkIdle(connection) if connection == self.live.connection => self.link_idle(),
             Effect::News(..) | Effect::LinkDone(_) | Effect::LinkRefused(_) | Effect::LinkIdle(_) => {}
