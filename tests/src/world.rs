@@ -7,8 +7,8 @@ use bytes::Bytes;
 use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
 use whatsio_core::api::{
-    CloseReason, Commit, CommitError, Config, Envelope, Epoch, Event, Input, Key, MessageId, Output, ProtocolProfile,
-    Record,
+    CloseReason, Commit, CommitError, Config, Envelope, Epoch, Event, Input, Key, LoadRequest, MessageId, Output,
+    ProtocolProfile, Record,
 };
 use whatsio_core::client::Client;
 use whatsio_core::message::{Text, text_of};
@@ -24,6 +24,8 @@ pub struct Name(pub usize);
 pub struct Manners {
     /// Commits are left unanswered while this is set.
     pub hold_commits: bool,
+    /// Loads are left unanswered while this is set.
+    pub hold_loads: bool,
     /// Events are left unhandled while this is set.
     pub ignore_events: bool,
 }
@@ -38,11 +40,14 @@ pub struct Host {
     pub events: Vec<Envelope>,
     /// How the host behaves.
     pub manners: Manners,
+    /// When a connection was asked for.
+    pub opens: Vec<u64>,
     /// Bytes written to the socket, for searching them.
     pub written: Vec<Bytes>,
     epoch: Epoch,
     link: Option<LinkId>,
     held: VecDeque<Commit>,
+    held_loads: Vec<LoadRequest>,
     config: Config,
     lives: u8,
 }
@@ -98,10 +103,12 @@ impl World {
             store: BTreeMap::new(),
             events: Vec::new(),
             manners: Manners::default(),
+            opens: Vec::new(),
             written: Vec::new(),
             epoch: Epoch::default(),
             link: None,
             held: VecDeque::new(),
+            held_loads: Vec::new(),
             config,
             lives: 0,
         });
@@ -268,6 +275,7 @@ impl World {
         let host = &mut self.hosts[name.0];
         host.lives += 1;
         host.held.clear();
+        host.held_loads.clear();
         let records = Client::root_keys().into_iter().map(|key| (key.clone(), roots.get(&key).cloned())).collect();
         host.client = Client::restore(host.config.clone(), seed_of(name, host.lives), records).expect("roots decode");
         // A fresh process knows no monotonic time of the old one, but virtual time has one origin for all.
@@ -295,6 +303,13 @@ impl World {
         let host = &mut self.hosts[name.0];
         while let Some(commit) = host.held.pop_front() {
             host.answer(now, commit, result);
+        }
+    }
+
+    /// Answers the loads that a host held back.
+    pub fn answer_loads(&mut self, name: Name) {
+        for request in std::mem::take(&mut self.hosts[name.0].held_loads) {
+            self.carry_out(name, Output::Load(request));
         }
     }
 
@@ -332,7 +347,11 @@ impl World {
     pub fn carry_out(&mut self, name: Name, output: Output) {
         let now = self.now;
         let host = &mut self.hosts[name.0];
+        if matches!(output, Output::Open(_)) {
+            host.opens.push(now.mono);
+        }
         match output {
+            Output::Load(request) if host.manners.hold_loads => host.held_loads.push(request),
             Output::Load(request) => {
                 let records = request.keys.iter().map(|key| host.store.get(key).cloned()).collect();
                 host.client.handle(now, Input::Loaded(request.id, records)).unwrap();

@@ -104,6 +104,40 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Inbound stanzas waiting to be processed; at this number the client stops reading the socket.
     pub stanzas_waiting: usize,
+    /// When waiting is called a stall.
+    pub stalls: StallLimits,
+}
+
+/// How long each [`Stage`](super::Stage) may wait, in milliseconds, before
+/// [`Stalled`](super::Event::Stalled) is told. That is all that happens at these limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StallLimits {
+    /// The host has not made or closed a connection. Longer than hosts try.
+    pub socket_ms: u64,
+    /// The server has not answered. Shorter than the 20 seconds after which a silent connection is given up.
+    pub server_ms: u64,
+    /// The first waiting stanza has not been worked off.
+    pub processing_ms: u64,
+    /// The store has not answered.
+    pub store_ms: u64,
+    /// The application has not handled a durable event.
+    pub application_ms: u64,
+    /// Nothing more of the offline queue has come, and not its end. A peer waits as long.
+    pub offline_queue_ms: u64,
+}
+
+impl Default for StallLimits {
+    fn default() -> Self {
+        Self {
+            socket_ms: 60_000,
+            server_ms: 10_000,
+            processing_ms: 30_000,
+            store_ms: 10_000,
+            application_ms: 60_000,
+            offline_queue_ms: 60_000,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -122,6 +156,7 @@ impl Default for Limits {
             placeholder_refill_ms: 60_000,
             message_bytes: 1 << 20,
             stanzas_waiting: 256,
+            stalls: StallLimits::default(),
         }
     }
 }

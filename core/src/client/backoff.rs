@@ -50,6 +50,8 @@ pub(crate) struct Attempts {
     restarted: bool,
     /// Endings that are given only a few tries.
     few: u32,
+    /// Connections lost or not made.
+    pub(crate) failures: u32,
 }
 
 impl Attempts {

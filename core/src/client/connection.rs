@@ -18,6 +18,7 @@ impl Client {
         self.live.connection += 1;
         self.opening = Some(opening);
         self.socket.phase = Phase::Opening;
+        self.clocks.socket = Some(self.now.mono);
         let profile = &self.config.profile;
         self.outputs.push_back(Output::Open(Endpoint { url: profile.url.clone(), origin: profile.origin.clone() }));
     }
@@ -32,6 +33,7 @@ impl Client {
             self.enqueue(Job::Remember(None));
         }
         self.socket.phase = Phase::Closing;
+        self.clocks.socket = Some(self.now.mono);
         self.live.ready = false;
         self.live.linking.close();
         self.timers.quiet();
@@ -60,6 +62,7 @@ impl Client {
         self.live.issuing.clear();
         self.live.activating = false;
         self.live.connection += 1;
+        self.clocks.connection_ended();
         self.opening = None;
         self.live.linking.close();
         self.backlog = Backlog::default();
@@ -77,6 +80,10 @@ impl Client {
     }
 
     fn follow(&mut self, ending: Ending) {
+        let current = self.config.profile.version;
+        if !matches!(ending.reason, DisconnectReason::Asked | DisconnectReason::RestartRequired) {
+            self.attempts.failures = self.attempts.failures.saturating_add(1);
+        }
         let recommendation = match ending.aftermath() {
             // The caller has changed its mind while the connection was being closed.
             Aftermath::Stay(_) if ending.reason == DisconnectReason::Asked && self.wanted => {
@@ -94,7 +101,13 @@ impl Client {
                 self.stay_down(&ending);
                 Recommendation::Stop
             }
+            // Another profile has come while the refusal was on its way.
+            Aftermath::Stay(Recommendation::UpdateProfile) if self.wanted && self.announced != current => self.pause(0),
             Aftermath::Stay(recommendation) => {
+                if recommendation == Recommendation::Replaced {
+                    self.not_before = self.next_attempt(0);
+                }
+                self.outdated = recommendation == Recommendation::UpdateProfile;
                 self.stay_down(&ending);
                 recommendation
             }
@@ -120,9 +133,13 @@ impl Client {
     }
 
     fn pause(&mut self, steps: u32) -> Recommendation {
-        self.backoff.skip(steps);
-        let at = self.now.mono.saturating_add(self.backoff.pause_ms(&mut self.rng));
+        let at = self.next_attempt(steps);
         self.timers.reconnect = Some(at);
         Recommendation::WaitUntil(at)
+    }
+
+    fn next_attempt(&mut self, steps: u32) -> u64 {
+        self.backoff.skip(steps);
+        self.now.mono.saturating_add(self.backoff.pause_ms(&mut self.rng))
     }
 }

@@ -18,6 +18,7 @@ impl Client {
         }
         let Some(opening) = self.opening.take() else { return Err(Misuse::WrongState("no connection was asked for")) };
         self.announced = opening.version;
+        self.clocks.socket = None;
         let ephemeral = KeyPair::generate(&mut self.rng);
         let resumed = opening.server_key.is_some();
         let started = match &opening.server_key {

@@ -10,6 +10,7 @@ mod queries;
 mod router;
 mod schedule;
 mod socket;
+mod stalls;
 mod timers;
 mod verbs;
 
@@ -36,6 +37,7 @@ use ending::Ending;
 use queries::Queries;
 use schedule::Schedule;
 use socket::{Phase, Socket};
+use stalls::Clocks;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
 
@@ -75,6 +77,11 @@ pub struct Client {
     attempts: Attempts,
     /// The version that the newest connection announced.
     announced: [u32; 3],
+    /// A replaced client does not come back before this time.
+    not_before: u64,
+    /// Down because the version was refused.
+    outdated: bool,
+    clocks: Clocks,
     timers: Timers,
     /// The caller wants to be connected.
     wanted: bool,
@@ -210,8 +217,14 @@ impl Client {
             if self.step() {
                 continue;
             }
+            self.watch_stalls();
+            if !self.outputs.is_empty() {
+                continue;
+            }
             self.trim(self.config.limits.cache_bytes);
-            return self.barrier.next_commit(self.now.mono).map(Output::Commit);
+            let commit = self.barrier.next_commit(self.now.mono)?;
+            self.clocks.commit.get_or_insert(self.now.mono);
+            return Some(Output::Commit(commit));
         }
     }
 
@@ -279,6 +292,9 @@ impl Client {
             backoff: Backoff::default(),
             attempts: Attempts::default(),
             announced: [0; 3],
+            not_before: 0,
+            outdated: false,
+            clocks: Clocks::default(),
             timers: Timers::default(),
             wanted: false,
             ending: None,
@@ -312,6 +328,9 @@ impl Client {
     }
 
     fn enqueue(&mut self, job: Job) {
+        if job.lane() == Lane::Inbound {
+            self.clocks.inbound.get_or_insert(self.now.mono);
+        }
         self.schedule.push(job.lane(), job);
     }
 
@@ -322,13 +341,18 @@ impl Client {
         match flow::run(&mut txn, &self.live, &self.config, &job) {
             Ok(()) => {
                 let staged = txn.finish();
+                let is_inbound = lane == Lane::Inbound;
                 self.schedule.done(lane);
+                if is_inbound {
+                    self.clocks.inbound = (self.schedule.waiting(&Lane::Inbound) > 0).then_some(self.now.mono);
+                }
                 self.apply(staged);
             }
             Err(Stop::Miss) => {
                 let keys: Vec<Key> = txn.into_missing().into_iter().collect();
                 let id = LoadId(self.next_load);
                 self.next_load += 1;
+                self.clocks.asked(id, self.now.mono);
                 self.outputs.push_back(Output::Load(LoadRequest { id, keys: keys.clone() }));
                 self.schedule.park_loading(lane, job, id, keys);
             }
@@ -398,10 +422,18 @@ impl Client {
         match effect {
             Effect::Stanza(connection, stanza) if connection == self.live.connection => self.send(stanza),
             Effect::Query(connection, query) if connection == self.live.connection => self.ask(query),
+            Effect::Sent(connection, sequence) => {
+                if connection == self.live.connection {
+                    self.clocks.sent(sequence, self.now.mono);
+                }
+            }
             // The connection is gone. Stanzas are asked for or put in line again on the next one.
             Effect::Stanza(..) => {}
             Effect::Query(_, query) => self.lose(query),
-            Effect::Event(envelope) => self.outputs.push_back(Output::Event(envelope)),
+            Effect::Event(envelope) => {
+                self.clocks.told(envelope.id.0, self.now.mono);
+                self.outputs.push_back(Output::Event(envelope));
+            }
             Effect::Tell(event) => self.tell(event),
             Effect::News(connection, event) if connection == self.live.connection => self.tell(event),
             Effect::LinkDone(connection) if connection == self.live.connection => self.link_done(),
@@ -433,11 +465,12 @@ impl Client {
                 }
             }
             Step::SendEnded(sequence) => {
+                self.clocks.acked(sequence);
                 self.live.outbox.remove(&sequence);
             }
             Step::Ready => {
                 self.live.ready = true;
-                self.live.draining = true;
+                self.live.draining = self.clocks.delivering(self.now.mono);
                 self.timers.logged_in(self.now.mono);
             }
             Step::AskPhone(ms) => self.timers.ask_phone(self.now.mono.saturating_add(ms)),
@@ -478,11 +511,13 @@ impl Client {
             self.cache.fill(key, record);
         }
         self.schedule.loaded(id);
+        self.clocks.loaded(id);
         Ok(())
     }
 
     fn load_failed(&mut self, id: LoadId) -> Result<(), Misuse> {
         self.schedule.keys_of(id).ok_or(Misuse::UnknownId("that load"))?;
+        self.clocks.load_failed(id);
         self.schedule.pause(id, self.now.mono.saturating_add(LOAD_RETRY_MS));
         Ok(())
     }
@@ -490,6 +525,7 @@ impl Client {
     fn answered(&mut self, id: CommitId, result: Result<(), crate::api::CommitError>) -> Result<(), Misuse> {
         match self.barrier.answer(self.now.mono, id, result)? {
             Verdict::Durable { released, keys, generation } => {
+                self.clocks.commit = None;
                 self.cache.settle(generation, keys.iter());
                 self.live.claimed = true;
                 self.schedule.settled();
@@ -525,6 +561,7 @@ impl Client {
         if !self.live.inbox.contains(&id.0) {
             return Err(Misuse::UnknownId("that event"));
         }
+        self.clocks.handled(id.0);
         self.enqueue(Job::Verb(flow::Verb::Handled(id.0)));
         Ok(())
     }

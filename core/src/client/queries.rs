@@ -60,6 +60,16 @@ impl Queries {
         self.outstanding.drain(..).map(|asked| asked.query).collect()
     }
 
+    /// Since when the oldest request waits; not counting the time in which nobody read the socket.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.outstanding.front().map(|asked| asked.deadline.saturating_sub(ANSWER_MS))
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.outstanding.len()
+    }
+
     /// When the oldest request expires.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.outstanding.front().map(|asked| asked.deadline)

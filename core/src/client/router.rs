@@ -19,6 +19,7 @@ impl Client {
             return Err(Misuse::WrongState("there is no connection that bytes could come from"));
         }
         self.socket.push(bytes);
+        self.clocks.heard = Some(self.now.mono);
         self.unread = true;
         Ok(())
     }
@@ -146,6 +147,9 @@ impl Client {
             Incoming::Unknown { address: None, .. } => {}
             Incoming::Ib(news) => {
                 for part in &news {
+                    if matches!(part, InfoBroadcast::Offline { .. }) {
+                        self.clocks.drained();
+                    }
                     if let InfoBroadcast::OfflinePreview(preview) = part {
                         let count = self.backlog.announced(preview.count);
                         self.say(&OfflineBatch { count });
@@ -157,10 +161,11 @@ impl Client {
                 self.enqueue(Job::Link(LinkJob::Notice(notice)));
             }
             other => {
-                if is_queued(&other)
-                    && let Some(count) = self.backlog.seen()
-                {
-                    self.say(&OfflineBatch { count });
+                if is_queued(&other) {
+                    self.clocks.drains(self.now.mono);
+                    if let Some(count) = self.backlog.seen() {
+                        self.say(&OfflineBatch { count });
+                    }
                 }
                 if let Some(address) = address_of(&other).filter(|address| !is_storable(address)) {
                     self.refuse_stanza(address.clone(), NackReason::Parsing);

@@ -66,8 +66,13 @@ impl Timers {
         }
     }
 
-    fn first(&self) -> Option<u64> {
-        [self.ping, self.silence].into_iter().flatten().min()
+    /// Whether it is time to show the server that this side is there. Nobody reads the answer.
+    fn shows_itself(&mut self, mono: u64) -> bool {
+        let is_due = self.ping.is_some_and(|at| at <= mono);
+        if is_due {
+            self.ping = Some(mono.saturating_add(PING_MIN_MS));
+        }
+        is_due
     }
 }
 
@@ -92,8 +97,11 @@ impl Client {
             phase,
             self.timers.reconnect,
             self.timers.phone,
-            self.timers.first().filter(|_| waiting),
+            self.timers.ping,
+            self.timers.silence.filter(|_| waiting),
             self.queries.deadline().filter(|_| waiting),
+            self.clocks.ack_deadline().filter(|_| waiting),
+            self.stall_deadline(),
             self.live.linking.deadline(),
             self.barrier.deadline(),
             self.schedule.deadline(),
@@ -127,11 +135,27 @@ impl Client {
             // While the socket is not read, silence proves nothing.
             self.timers.defer(mono);
             self.queries.defer(mono);
+            self.clocks.defer(mono);
+            // The server takes a client that is silent for gone.
+            if self.socket.is_secure() && self.timers.shows_itself(mono) {
+                self.ping_unheard();
+            }
+        }
+        self.watch_stalls();
+    }
+
+    fn ping_unheard(&mut self) {
+        let id = self.queries.fresh_id();
+        if let Ok(stanza) = Query::Ping.write(&id) {
+            self.send(stanza);
         }
     }
 
     fn watch(&mut self, mono: u64) {
         if self.timers.silence.is_some_and(|at| at <= mono) {
+            return self.end(DisconnectReason::Silent);
+        }
+        if self.clocks.ack_deadline().is_some_and(|at| at <= mono) {
             return self.end(DisconnectReason::Silent);
         }
         while let Some(query) = self.queries.expired(mono) {

@@ -2,7 +2,7 @@
 
 use super::socket::Phase;
 use super::{Client, Job};
-use crate::api::{ChatState, DisconnectReason, MessageId, Misuse, OpId};
+use crate::api::{ChatState, DisconnectReason, MessageId, Misuse, OpId, ProtocolProfile};
 use crate::flow::{self, Accepted, Lane, Verb, is_user};
 use crate::types::{Jid, Now};
 use bytes::Bytes;
@@ -20,14 +20,38 @@ impl Client {
     /// Connects, and stays connected until [`disconnect`](Self::disconnect) or an event says otherwise. An account that
     /// is not linked shows codes ([`QrShown`](crate::api::Event::QrShown)).
     ///
+    /// A client that was replaced waits before it comes back, longer each time: two that always come back at once would
+    /// throw each other out for ever.
+    ///
     /// # Errors
     /// [`Misuse::Faulted`].
     pub fn connect(&mut self, now: Now) -> Result<(), Misuse> {
         self.begin(now)?;
         self.wanted = true;
+        self.outdated = false;
         self.timers.reconnect = None;
-        if matches!(self.socket.phase, Phase::Down) {
+        if !matches!(self.socket.phase, Phase::Down) {
+            return Ok(());
+        }
+        if self.not_before > self.now.mono {
+            self.timers.reconnect = Some(self.not_before);
+        } else {
             self.enqueue(Job::Connect);
+        }
+        Ok(())
+    }
+
+    /// Replaces the constants of the protocol, at any time. They count from the next connection on; one that is up goes
+    /// on with the old ones. A client that is down because its version was refused connects again by itself.
+    ///
+    /// # Errors
+    /// [`Misuse::Faulted`]; give the profile to the restored client then.
+    pub fn set_profile(&mut self, now: Now, profile: ProtocolProfile) -> Result<(), Misuse> {
+        self.begin(now)?;
+        let is_new = self.config.profile != profile;
+        self.config.profile = profile;
+        if self.outdated && is_new {
+            self.connect(now)?;
         }
         Ok(())
     }
@@ -39,6 +63,7 @@ impl Client {
     pub fn disconnect(&mut self, now: Now) -> Result<(), Misuse> {
         self.begin(now)?;
         self.wanted = false;
+        self.outdated = false;
         self.timers.reconnect = None;
         self.end(DisconnectReason::Asked);
         Ok(())

@@ -161,6 +161,7 @@ pub(crate) fn informed(txn: &mut Txn<'_>, live: &Live, news: &InfoBroadcast) -> 
                 txn.write(account::ID, &account);
             }
         }
+        InfoBroadcast::ClientExpiration { time } => txn.news(live, Event::ClientExpiring { at: *time }),
         InfoBroadcast::Dirty { kind, timestamp } => {
             if let (Some(me), "account_sync") = (&live.me, kind.as_str()) {
                 devices::changed(txn, &me.pn)?;

@@ -89,6 +89,8 @@ impl TxnExt for Txn<'_> {
 pub(crate) enum Effect {
     /// A stanza for the connection it was made on; dropped if that one is gone, since the server then asks again.
     Stanza(u64, Plain),
+    /// A send went out on this connection.
+    Sent(u64, u64),
     /// A request for the connection it was made on.
     Query(u64, Query),
     /// A durable event.

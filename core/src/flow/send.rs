@@ -149,6 +149,7 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, 
         Fanout::Ready { stanza, devices } => {
             txn.change(Step::Progressed(sequence, Progress { op, devices }));
             txn.effect(Effect::Stanza(live.connection, stanza));
+            txn.effect(Effect::Sent(live.connection, sequence));
         }
         // Not linked any more: nothing will be sent.
         Fanout::Later => {}

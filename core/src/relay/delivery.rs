@@ -144,7 +144,9 @@ impl Relay {
             if !is_old && !progress.caught_up {
                 progress.caught_up = true;
                 self.set_progress(link, Progress { patience: None, ..progress });
-                self.send(link, &information(Node::new("offline").with("count", progress.old)));
+                if !self.faults.withholds_offline_end() {
+                    self.send(link, &information(Node::new("offline").with("count", progress.old)));
+                }
                 continue;
             }
             let Some(companion) = self.directory.companion_mut(device) else { return };

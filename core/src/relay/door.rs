@@ -32,6 +32,13 @@ impl Authority {
         *self.root.public.as_bytes()
     }
 
+    /// Makes another key for handshakes, with certificates.
+    pub(super) fn replace_server(&mut self, rng: &mut Rng, now: Now) {
+        self.server = KeyPair::generate(rng);
+        self.chain = Bytes::new();
+        self.renew(rng, now);
+    }
+
     /// Makes new certificates for the same keys, well before the old ones expire.
     pub(super) fn renew(&mut self, rng: &mut Rng, now: Now) {
         let seconds = now.unix_seconds();

@@ -16,7 +16,8 @@ pub struct Faults {
     cut: Option<Cut>,
     cutting: Cutting,
     compress: bool,
-    refuse_logins: Option<(u32, u16)>,
+    refuse_logins: Option<(u32, LoginRefusal)>,
+    withhold_end: bool,
     linking: Option<LinkingFault>,
     requests: Vec<RequestRule>,
     damage: Vec<Jid>,
@@ -77,6 +78,21 @@ pub enum LinkingFault {
     WrongNonce,
     /// The phone finds that the companion's number is not the one it was committed to.
     BrokenCommitment,
+}
+
+/// How a login is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LoginRefusal {
+    /// The reason; 0 sends none.
+    pub reason: u16,
+    /// For a ban: why.
+    pub code: Option<u16>,
+    /// For a ban: seconds until it ends.
+    pub expire: Option<u64>,
+    /// Text for people.
+    pub message: Option<&'static str>,
+    /// A page for people.
+    pub url: Option<&'static str>,
 }
 
 /// What happens to a request.
@@ -161,7 +177,17 @@ impl Faults {
 
     /// The next `count` logins or registrations are refused with `reason`.
     pub fn refuse_logins(&mut self, count: u32, reason: u16) {
-        self.refuse_logins = Some((count, reason));
+        self.refuse_logins_with(count, LoginRefusal { reason, ..LoginRefusal::default() });
+    }
+
+    /// The next `count` logins or registrations are refused in all detail.
+    pub fn refuse_logins_with(&mut self, count: u32, refusal: LoginRefusal) {
+        self.refuse_logins = Some((count, refusal));
+    }
+
+    /// Whether the end of what had waited for a device is kept from it.
+    pub fn withhold_offline_end(&mut self, on: bool) {
+        self.withhold_end = on;
     }
 
     /// The next linking goes wrong.
@@ -253,7 +279,11 @@ impl Faults {
         self.compress
     }
 
-    pub(super) fn login_refusal(&mut self) -> Option<u16> {
+    pub(super) const fn withholds_offline_end(&self) -> bool {
+        self.withhold_end
+    }
+
+    pub(super) fn login_refusal(&mut self) -> Option<LoginRefusal> {
         take(&mut self.refuse_logins)
     }
 

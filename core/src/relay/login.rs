@@ -10,6 +10,7 @@ use super::Relay;
 use super::delivery::Progress;
 use super::directory::{AccountId, DeviceId, Namespace};
 use super::event::{LinkId, RelayEvent};
+use super::faults::LoginRefusal;
 use super::link::Stage;
 use crate::binary::Node;
 use crate::types::Now;
@@ -37,24 +38,32 @@ mod reason {
 impl Relay {
     /// Decides on a finished handshake. What a client claims counts only together with its static key.
     pub(super) fn admit(&mut self, now: Now, link: LinkId, static_key: [u8; 32], payload: &[u8]) {
-        if let Err(code) = self.try_admit(now, link, static_key, payload) {
-            self.tell(RelayEvent::Refused { link, reason: code });
-            let failure = Node::new("failure").with("reason", u64::from(code)).with("location", LOCATION);
+        if let Err(refusal) = self.try_admit(now, link, static_key, payload) {
+            self.tell(RelayEvent::Refused { link, reason: refusal.reason });
+            let reason = (refusal.reason != 0).then_some(u64::from(refusal.reason));
+            let failure = Node::new("failure")
+                .with_some("reason", reason)
+                .with_some("code", refusal.code.map(u64::from))
+                .with_some("expire", refusal.expire)
+                .with_some("message", refusal.message)
+                .with_some("url", refusal.url)
+                .with("location", LOCATION);
             self.end(now, link, &failure);
         }
     }
 
-    fn try_admit(&mut self, now: Now, link: LinkId, static_key: [u8; 32], payload: &[u8]) -> Result<(), u16> {
-        let payload = ClientPayload::decode(payload).map_err(|_| reason::MALFORMED)?;
-        if let Some(code) = self.faults.login_refusal() {
-            return Err(code);
+    fn try_admit(&mut self, now: Now, link: LinkId, static_key: [u8; 32], payload: &[u8]) -> Result<(), LoginRefusal> {
+        let refused = |reason| LoginRefusal { reason, ..LoginRefusal::default() };
+        let payload = ClientPayload::decode(payload).map_err(|_| refused(reason::MALFORMED))?;
+        if let Some(refusal) = self.faults.login_refusal() {
+            return Err(refusal);
         }
         if self.config.minimum_version.is_some_and(|minimum| version(&payload) < minimum) {
-            return Err(reason::OUTDATED);
+            return Err(refused(reason::OUTDATED));
         }
         match &payload.device_pairing_data {
-            Some(data) => self.begin_registration(now, link, static_key, data),
-            None => self.log_in(now, link, static_key, &payload),
+            Some(data) => self.begin_registration(now, link, static_key, data).map_err(refused),
+            None => self.log_in(now, link, static_key, &payload).map_err(refused),
         }
     }
 

@@ -9,6 +9,7 @@
 )]
 
 mod addresses;
+mod connection;
 mod crashes;
 mod identity;
 mod linking;

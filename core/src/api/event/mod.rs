@@ -8,6 +8,7 @@ mod restriction;
 mod retry;
 mod security;
 mod send;
+mod stall;
 
 pub use connection::{BanReason, Disconnect, DisconnectReason, FaultReason, Recommendation, ServerNotice};
 pub use linking::{CodePurpose, LinkFailure, LinkFailureReason, LinkStep};
@@ -18,6 +19,7 @@ pub use retry::{UnanswerableReason, UnansweredRetry};
 pub use security::{IdentityChange, SuspiciousKind, SuspiciousMessage};
 pub(crate) use send::TOKEN_OR_RESTRICTION;
 pub use send::{DeviceOutcome, ListCheck, OpResult, SendReport, SendResult, SkipReason};
+pub use stall::Stage;
 
 use super::{EventId, MessageId, OpId};
 use crate::types::Jid;
@@ -87,6 +89,24 @@ pub enum Event {
     },
     /// The connection ended. Says why and what the client does about it.
     Disconnected(Disconnect),
+    /// A stage waits for longer than its limit ([`Limits::stalls`](crate::api::Limits)). Once per stall; nothing else is
+    /// done about it, except that a server that stays silent is given up in the end.
+    Stalled {
+        /// Which.
+        stage: Stage,
+        /// Since when, on the monotonic clock in milliseconds.
+        since_ms: u64,
+    },
+    /// A stall is over: what waited has gone on, or its connection is gone.
+    Resumed {
+        /// Which stage.
+        stage: Stage,
+    },
+    /// The server will refuse the announced version from some time on; another profile averts it.
+    ClientExpiring {
+        /// When, in seconds since 1970, if it says so.
+        at: Option<u64>,
+    },
     /// A message. Durable.
     MessageReceived(Box<MessageEvent>),
     /// A message that could not be read. Durable; the message itself may still follow under the same message id.
@@ -161,6 +181,11 @@ impl std::fmt::Debug for Event {
             Self::Connected => f.write_str("Connected"),
             Self::OfflineDrained { count } => f.debug_struct("OfflineDrained").field("count", count).finish(),
             Self::Disconnected(disconnect) => f.debug_tuple("Disconnected").field(disconnect).finish(),
+            Self::Stalled { stage, since_ms } => {
+                f.debug_struct("Stalled").field("stage", stage).field("since_ms", since_ms).finish()
+            }
+            Self::Resumed { stage } => f.debug_struct("Resumed").field("stage", stage).finish(),
+            Self::ClientExpiring { at } => f.debug_struct("ClientExpiring").field("at", at).finish(),
             Self::MessageReceived(message) => f.debug_tuple("MessageReceived").field(message).finish(),
             Self::MessageUndecryptable(lost) => f.debug_tuple("MessageUndecryptable").field(lost).finish(),
             Self::ReceiptReceived(receipt) => f.debug_tuple("ReceiptReceived").field(receipt).finish(),
