@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Run a relay: the server's half of the protocol, for tests and for trying things out.
     #[command(after_help = RELAY_HELP)]
     Relay(RelayArgs),
-    /// Link this device to a phone by showing a QR code.
+    /// Link this device to a phone: by a QR code, or by a code that is typed there.
     #[command(after_help = LINK_HELP)]
     Link(LinkArgs),
     /// Send a text message and wait until the server has it.
@@ -109,13 +109,23 @@ pub(crate) struct RelayArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct LinkArgs {
-    /// Let the relay's phone scan the code at once, instead of showing it. Needs --relay.
+    /// Show a code to be typed on the phone of this number (country code first), not a QR code.
+    #[arg(long, value_name = "PHONE", conflicts_with_all = ["text", "phone"])]
+    pub(crate) code: Option<String>,
+    /// With --code: use this code, eight letters and digits.
+    #[arg(long, requires = "code", value_name = "CODE")]
+    pub(crate) custom: Option<String>,
+    /// For accounts that want a passkey: read its assertion (JSON) from this file, as soon as it is there. A dash, or
+    /// nothing, reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "scan", value_hint = ValueHint::FilePath)]
+    pub(crate) assertion: Option<PathBuf>,
+    /// Let the relay's phone do its part at once: scan the code, or type it. Needs --relay.
     #[arg(long)]
     pub(crate) scan: bool,
     /// With --scan: link to the account of this number (digits), not to a new one.
     #[arg(long, requires = "scan", value_name = "DIGITS")]
     pub(crate) phone: Option<String>,
-    /// Print the text of the code, without drawing it.
+    /// Print the text of the QR code, without drawing it.
     #[arg(long, conflicts_with = "scan")]
     pub(crate) text: bool,
     /// Give up after this many seconds.
@@ -213,10 +223,12 @@ The relay forgets everything when it ends.";
 const LINK_HELP: &str = "\
 Examples:
   whatsio link                                    scan the code with a phone
+  whatsio link --code +4915112345678              type the code on the phone instead
   whatsio --account work link                     a second account in the same database
   whatsio --relay ws://127.0.0.1:5280 link --scan link to a relay's own phone
 
-Prints the address of the linked device on standard output.";
+Prints the address of the linked device on standard output; before it the code, if it is to be typed or compared, and
+the JSON of the request, if a passkey is wanted.";
 
 const SEND_HELP: &str = "\
 Examples:

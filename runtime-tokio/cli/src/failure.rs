@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     BadRootKey,
     #[error("the relay's root key is not known: {0}")]
     NoRootKey(String),
-    #[error("the relay's phone did not scan the code: {0}")]
+    #[error("the relay's phone did not do its part: {0}")]
     Scan(String),
     #[error("this account is not linked to a phone")]
     NotLinked,
@@ -90,6 +90,7 @@ impl Failure {
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
+            Self::LinkFailed(reason) => return remedy(*reason),
             Self::NotLinked => "run `whatsio link` first, with the same --store and --account",
             Self::Ended(DisconnectReason::LoggedOut { .. }) => {
                 "the phone has unlinked this device: use another --account and link again"
@@ -143,6 +144,28 @@ impl Failure {
             _ => return None,
         })
     }
+}
+
+/// What to do when linking has failed.
+const fn remedy(reason: LinkFailureReason) -> Option<&'static str> {
+    Some(match reason {
+        LinkFailureReason::Expired | LinkFailureReason::ConnectionLost => {
+            "run it again, and do the phone's part soon after the code is shown"
+        }
+        LinkFailureReason::Refused(429) => "too many tries: wait an hour, or use the QR code",
+        LinkFailureReason::Refused(_) => {
+            "see that the number is right and has an account, and that the phone lists fewer than four linked devices"
+        }
+        LinkFailureReason::TooManyTries | LinkFailureReason::TooManyCodes => "wait some minutes, then run it again",
+        LinkFailureReason::WrongSecret | LinkFailureReason::WrongSignature => {
+            "the code on the phone was not this one: run it again and use only the newest code shown"
+        }
+        LinkFailureReason::Declined => "nothing was linked; if the codes differ, somebody else may be trying to link",
+        LinkFailureReason::BadAnswer | LinkFailureReason::Malformed => {
+            "run it again; if it stays so, the protocol has changed: update whatsio"
+        }
+        _ => return None,
+    })
 }
 
 impl From<SendError> for Failure {
