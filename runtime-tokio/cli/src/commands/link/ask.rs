@@ -56,7 +56,9 @@ impl Asker {
     pub(super) fn ask_for_assertion(&mut self, file: Option<&Path>) {
         let file = file.filter(|file| *file != Path::new("-")).map(Path::to_owned);
         match &file {
-            Some(file) => eprintln!("The credential's toJSON() is read from {} as soon as it is there.", file.display()),
+            Some(file) => {
+                eprintln!("The credential's toJSON() is read from {} as soon as it is there.", file.display())
+            }
             None => eprintln!("Paste the JSON of the credential's toJSON() here:"),
         }
         let [waiting, _] = &mut self.waiting;

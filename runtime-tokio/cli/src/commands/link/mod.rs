@@ -89,7 +89,10 @@ impl Link<'_> {
                 }
             };
             let Some(event) = event else {
-                return Err(self.client.stopped().map_or(Failure::Other("the client has ended".into()), Failure::Stopped));
+                return Err(self
+                    .client
+                    .stopped()
+                    .map_or(Failure::Other("the client has ended".into()), Failure::Stopped));
             };
             match event.event() {
                 Event::QrShown { .. } if self.number.is_some() || scanned => {}
@@ -167,7 +170,9 @@ impl Link<'_> {
             let assertion = phone.assert(request).await?;
             return Ok(self.client.provide_assertion(&assertion).await?);
         }
-        eprintln!("This account wants a passkey. Pass these options to navigator.credentials.get in its owner's browser:");
+        eprintln!(
+            "This account wants a passkey. Pass these options to navigator.credentials.get in its owner's browser:"
+        );
         println!("{request}");
         self.asker.ask_for_assertion(self.args.assertion.as_deref());
         Ok(())
