@@ -7,6 +7,7 @@
 
 mod account;
 mod conformance;
+pub mod foreign;
 mod memory;
 mod seal;
 mod sqlite;

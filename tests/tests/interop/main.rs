@@ -1,6 +1,6 @@
 //! Clients that nobody here wrote, against the relay and against whatsio. Run by `tests/interop/run`, which installs them.
 //!
-//! Arguments: `matrix`, `kill` (both without any), names of pairs such as `whatsio-Baileys`, a number of kills such as
+//! Arguments: `matrix`, `import`, `kill` (all without any), names of pairs such as `whatsio-Baileys`, a number of kills such as
 //! `kill=20`. `INTEROP_SEED` repeats the moments of an earlier run's kills. The last line is `N passed, N failed`.
 
 #![allow(
@@ -13,6 +13,7 @@
 
 mod actor;
 mod cells;
+mod import;
 mod kill;
 mod matrix;
 mod ours;
@@ -47,6 +48,11 @@ async fn suite() -> ExitCode {
         let (cells_passed, cells_failed) = matrix::run(wanted).await;
         passed += cells_passed;
         failed += cells_failed;
+    }
+    if part("import") {
+        let (moves_passed, moves_failed) = import::run().await;
+        passed += moves_passed;
+        failed += moves_failed;
     }
     let kills = arguments.iter().find_map(|argument| argument.strip_prefix("kill="));
     if part("kill") || kills.is_some() {
