@@ -112,8 +112,9 @@ impl Adoption {
         self.check_limits()?;
         let mut rng = Rng::new(&seed);
         let identity = KeyPair::from_private(*self.identity.expose());
-        let statement = adv::verify_device_identity(&self.device_identity, &identity.public, None)
-            .map_err(|_| AdoptError::Identity)?;
+        let statement = adv::verify_device_identity(&self.device_identity, &identity.public, None);
+        // Without the phone's key in it nothing was checked.
+        let phone = statement.ok().and_then(|statement| statement.account_key).ok_or(AdoptError::Identity)?;
         let signed = signed_prekey(&self.signed_prekey, &identity, now)?;
         if self.jid.device() == 0 || !self.jid.is_pn_family() {
             return Err(AdoptError::Address);
@@ -151,7 +152,7 @@ impl Adoption {
 
         let jid = self.jid.clone();
         let mut world = peers::Peers::new(now, &mut rng, records);
-        world.own(&self.jid, self.lid.as_ref(), &statement.account_key.unwrap_or(identity.public));
+        world.own(&self.jid, self.lid.as_ref(), &phone);
         for (pn, lid) in &self.aliases {
             world.pair(pn, lid);
         }

@@ -7,6 +7,7 @@ use whatsio::api::CommitError;
 use whatsio::api::{DisconnectReason, LinkFailureReason};
 use whatsio::relay::BindError;
 use whatsio::{OperationError, SendError, StartError, Stopped};
+use whatsio_store::foreign::ForeignError;
 use whatsio_store::transfer::{ExportError, ImportError, ReadError};
 use whatsio_store::{KeyError, LoadError, OpenError};
 
@@ -61,6 +62,8 @@ pub(crate) enum Failure {
     Export(#[from] ExportError),
     #[error(transparent)]
     Import(#[from] ImportError),
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     #[error("{0}")]
     Other(String),
 }
@@ -111,6 +114,9 @@ impl Failure {
                 "if the account has not run since and never will elsewhere: --accept-copy; else link again"
             }
             Self::Import(ImportError::Exists(_)) => "choose another name with --as",
+            Self::Foreign(ForeignError::SeveralAccounts(_)) => "name one with --number",
+            Self::Foreign(ForeignError::Create(_)) => "choose another name with --account",
+            Self::Foreign(ForeignError::NotLinked) => "link here instead: `whatsio link`",
             Self::Import(ImportError::Read(ReadError::WantsKey)) => "pass the key file with --session-key",
             Self::NoAccount(_) => "`whatsio session list` shows those there are; choose one with --account",
             Self::NoPassphrase => "pass it with --passphrase-file, or in WHATSIO_PASSPHRASE",

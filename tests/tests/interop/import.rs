@@ -2,9 +2,7 @@
 //! linking again. Its sessions live on: nobody has to ask for anything twice.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 use whatsio::{AccountId, SqliteStore};
-use whatsio_core::types::{Now, Seed};
 use whatsio_store::foreign::{self, Imported};
 
 use crate::actor::{Actor, Kind, Outcome};
@@ -97,11 +95,7 @@ fn import(from: &Actor, to: &Actor) -> Outcome<Imported> {
     };
     let store = SqliteStore::open(to.store().join("whatsio.db")).map_err(|error| error.to_string())?;
     let name = AccountId::new("default").map_err(|error| error.to_string())?;
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
-    let now = Now { mono: 0, unix: unix.as_millis() as u64 };
-    let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy).map_err(|error| error.to_string())?;
-    foreign::adopt(&store, &name, adoption, now, Seed::new(entropy)).map_err(text)
+    foreign::adopt(&store, &name, adoption).map_err(text)
 }
 
 fn database(actor: &Actor) -> PathBuf {

@@ -16,6 +16,7 @@ pub use baileys::read_baileys;
 pub use whatsmeow::read_whatsmeow;
 
 use crate::{AccountId, Administer, CreateError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use whatsio_core::adopt::{AdoptError, Adopted, Adoption};
 use whatsio_core::types::{Jid, Now, Seed};
 
@@ -52,6 +53,9 @@ pub enum ForeignError {
     /// The parts do not make an account.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    /// The operating system offers no randomness.
+    #[error("the operating system offers no randomness: {0}")]
+    Entropy(getrandom::Error),
     /// The store does not take it.
     #[error(transparent)]
     Create(#[from] CreateError),
@@ -72,17 +76,15 @@ pub struct Imported {
 }
 
 /// Writes an account that was read from another client's files as the new account `name`, in one durable transaction.
-/// `seed` must be fresh entropy of the system.
 ///
 /// # Errors
 /// [`ForeignError`], for example when there is an account of that name already.
-pub fn adopt(
-    store: &impl Administer,
-    name: &AccountId,
-    adoption: Adoption,
-    now: Now,
-    seed: Seed,
-) -> Result<Imported, ForeignError> {
+pub fn adopt(store: &impl Administer, name: &AccountId, adoption: Adoption) -> Result<Imported, ForeignError> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy).map_err(ForeignError::Entropy)?;
+    let seed = Seed::new(entropy);
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Now { mono: 0, unix: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) };
     let Adopted { records, epoch, jid, sessions, left_out, .. } = adoption.into_records(now, seed)?;
     let records = store.create(name, epoch, &mut records.into_iter().map(Ok))?;
     Ok(Imported { jid, records, sessions, left_out })

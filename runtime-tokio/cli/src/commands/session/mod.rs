@@ -1,5 +1,6 @@
 //! Sessions kept in the database: shown, moved, sealed, removed. None of it talks to a server.
 
+mod adopt;
 mod export;
 mod import;
 mod lock;
@@ -8,7 +9,7 @@ mod upkeep;
 
 use crate::args::Global;
 use crate::failure::Failure;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use whatsio_store::AccountId;
@@ -29,6 +30,11 @@ enum SessionCommand {
     /// Make an account of an exported file.
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
+    /// Take over an account that Baileys or whatsmeow has linked, with the files it wrote: no new linking is needed.
+    ///
+    /// The other client must never connect again: two of one device make messages unreadable for everybody.
+    #[command(after_help = ADOPT_HELP)]
+    Adopt(AdoptArgs),
     /// List the accounts in the database.
     #[command(after_help = LIST_HELP)]
     List(ListArgs),
@@ -73,6 +79,25 @@ struct ImportArgs {
     lock: LockArgs,
 }
 
+#[derive(Args, Debug)]
+struct AdoptArgs {
+    /// Which client wrote the files.
+    #[arg(value_enum)]
+    client: ForeignClient,
+    /// Where they are: the folder of Baileys' `useMultiFileAuthState`, or whatsmeow's SQLite file.
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    path: PathBuf,
+    /// Which account, by its phone number, when whatsmeow's file holds several.
+    #[arg(long, value_name = "DIGITS")]
+    number: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ForeignClient {
+    Baileys,
+    Whatsmeow,
+}
+
 /// What the file is sealed under. Without any of these a passphrase is asked for.
 #[derive(Args, Debug)]
 struct LockArgs {
@@ -102,6 +127,7 @@ pub(crate) fn run(global: &Global, args: SessionArgs) -> Result<ExitCode, Failur
     match args.command {
         SessionCommand::Export(args) => export::run(global, &args),
         SessionCommand::Import(args) => import::run(global, args),
+        SessionCommand::Adopt(args) => adopt::run(global, &args),
         SessionCommand::List(args) => show::list(global, &args),
         SessionCommand::Show(args) => show::show(global, &args),
         SessionCommand::Seal => upkeep::seal(global),
@@ -128,6 +154,13 @@ Examples:
   whatsio session import --as work2 --passphrase-file secret.txt work.session
 
 Nothing is overwritten. Delete the file afterwards: importing it once more, anywhere, would make two of one device.";
+
+const ADOPT_HELP: &str = "\
+Examples:
+  whatsio session adopt baileys auth_info_baileys
+  whatsio --account work session adopt whatsmeow store.db --number 4915112345678
+
+End the other client first. Its files are only read; keep them until the account has connected here, then delete them.";
 
 const LIST_HELP: &str = "\
 Examples:
