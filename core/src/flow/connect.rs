@@ -98,7 +98,7 @@ pub(crate) fn take_over(txn: &mut Txn<'_>, live: &Live, roots: &[Key]) -> Result
         has_account,
         me: linked.map(|linked| Me { pn: linked.pn, lid: linked.lid }),
         inbox: inbox.first..inbox.next,
-        outbox: outbox.pending..outbox.next,
+        outbox: (outbox.behind, outbox.pending..outbox.next),
         restriction,
     }));
     Ok(())

@@ -72,7 +72,7 @@ pub(crate) enum Job {
     /// After a restart: events that were not handled.
     Replay(Range<u64>),
     /// After a restart: sends that were not acknowledged.
-    Recall(Range<u64>),
+    Recall(Vec<u64>),
 }
 
 /// What a caller asks for.
@@ -198,7 +198,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Resend { request, settled } => return retry::resend(txn, live, request, settled),
         Job::AskPhone { phone, settled } => return placeholder::ask(txn, live, &config.limits, phone, settled),
         Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
-        Job::Recall(sequences) => return send::recall(txn, sequences.clone()),
+        Job::Recall(sequences) => return send::recall(txn, sequences),
     }
     Ok(())
 }

@@ -50,6 +50,7 @@ use crate::binary::Plain;
 use crate::stanza::Stanza;
 use crate::state::{self, Miss};
 use crate::types::Jid;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A transaction as flows see it.
@@ -162,8 +163,8 @@ pub(crate) struct Left {
     pub(crate) me: Option<Me>,
     /// Events that were not handled.
     pub(crate) inbox: Range<u64>,
-    /// Sends that the server may not have.
-    pub(crate) outbox: Range<u64>,
+    /// Sends that the server may not have: single ones, then all of a window.
+    pub(crate) outbox: (BTreeSet<u64>, Range<u64>),
     pub(crate) restriction: Option<Restriction>,
 }
 

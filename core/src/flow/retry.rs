@@ -18,7 +18,6 @@ use crate::types::Jid;
 pub(crate) struct Granted {
     receipt: IncomingReceipt,
     pub(crate) device: Jid,
-    sequence: u64,
     /// The session is of no use: another one is needed before anything is sent.
     renew: bool,
 }
@@ -85,7 +84,7 @@ pub(crate) fn asked(
     resends.keep(Asker { granted: asker.granted + 1, base_key, ..asker });
     txn.write(resends::record_id(sequence), &resends);
     txn.write(resends::allowance_id(chat), &allowance);
-    let granted = Granted { receipt: receipt.clone(), device: device.clone(), sequence, renew };
+    let granted = Granted { receipt: receipt.clone(), device: device.clone(), renew };
     txn.change(Step::Enqueue(Job::Resend { request: Box::new(granted), settled: Settled::new() }));
     Ok(true)
 }
@@ -144,7 +143,7 @@ fn refuse(txn: &mut Txn<'_>, live: &Live, request: &RetryRequest, device: &Jid, 
 /// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
 /// session; one that registered anew or has no session gets one from the server's bundle.
 pub(crate) fn resend(txn: &mut Txn<'_>, live: &Live, granted: &Granted, settled: &Settled) -> Result<(), Stop> {
-    let Granted { receipt, device, sequence, renew } = granted;
+    let Granted { receipt, device, renew } = granted;
     let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(()) };
     let peer = peers::resolve(txn, device)?;
     let need = Need::Session(device.clone());
@@ -158,7 +157,9 @@ pub(crate) fn resend(txn: &mut Txn<'_>, live: &Live, granted: &Granted, settled:
     }
     receipts::acknowledge(txn, live, receipt);
     let session_id = peer.device_id(device.device());
-    let Some(entry) = txn.read::<Entry>(record_id(*sequence))? else { return Ok(()) };
+    // By its id: a send that ends late changes its place.
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(()) };
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
     let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(()) };
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let Ok(class) = Classification::of(&entry.content) else { return Ok(()) };

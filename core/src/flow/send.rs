@@ -53,7 +53,7 @@ pub(crate) fn accept(txn: &mut Txn<'_>, live: &Live, limits: &Limits, send: &Acc
         return again(txn, live, known, &entry, send.op);
     }
     let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
-    forget_old(txn, limits, &mut cursor)?;
+    forget_old(txn, live, limits, &mut cursor)?;
     let sequence = cursor.next;
     cursor.next += 1;
     txn.write(CURSOR_ID, &cursor);
@@ -99,11 +99,11 @@ pub(crate) fn give_up(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Finds out, after a restart, what is still to be sent in the window of `sequences`.
-pub(crate) fn recall(txn: &mut Txn<'_>, sequences: std::ops::Range<u64>) -> Result<(), Stop> {
+/// Finds out, after a restart, which of `sequences` are still to be sent.
+pub(crate) fn recall(txn: &mut Txn<'_>, sequences: &[u64]) -> Result<(), Stop> {
     use crate::state::Stored;
-    txn.expect(sequences.clone().map(|sequence| Entry::key(record_id(sequence))))?;
-    for sequence in sequences {
+    txn.expect(sequences.iter().map(|sequence| Entry::key(record_id(*sequence))))?;
+    for &sequence in sequences {
         let entry = txn.read::<Entry>(record_id(sequence))?;
         if entry.is_some_and(|entry| entry.is_open()) {
             txn.change(Step::Accepted(sequence, Progress::default()));
@@ -256,7 +256,9 @@ impl From<SendResult> for End {
 /// Ends a send: what is kept of it, and the report.
 pub(crate) fn end(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, end: End) -> Result<(), Stop> {
     let mut cursor = txn.read::<OutboxCursor>(CURSOR_ID)?.unwrap_or_default();
-    cursor.pending = live.outbox.keys().copied().find(|pending| *pending != sequence).unwrap_or(cursor.next);
+    let place = if cursor.behind.remove(&sequence) { catch_up(txn, &mut cursor, sequence, entry)? } else { sequence };
+    let mut open = live.outbox.range(cursor.first..).map(|(open, _)| *open);
+    cursor.pending = open.find(|open| *open != sequence).unwrap_or(cursor.next);
     txn.write(CURSOR_ID, &cursor);
     let (state, taken, refused) = match end.result {
         SendResult::Accepted { timestamp } => (EntryState::Sent, Some(timestamp), None),
@@ -267,10 +269,24 @@ pub(crate) fn end(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, 
         _ => (EntryState::Failed, None, None),
     };
     let entry = Entry { state, taken, refused, repair: None, ..entry.clone() };
-    txn.write(record_id(sequence), &entry);
+    txn.write(record_id(place), &entry);
     txn.change(Step::SendEnded(sequence));
     let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
     tell(txn, live, op, &entry, end)
+}
+
+/// An entry that the window has left behind has ended: it is kept as long as if it had been accepted now, since those
+/// who cannot read it ask for it from now on. Gives its new place.
+fn catch_up(txn: &mut Txn<'_>, cursor: &mut OutboxCursor, sequence: u64, entry: &Entry) -> Result<u64, Miss> {
+    let place = cursor.next;
+    cursor.next += 1;
+    txn.delete::<Entry>(record_id(sequence));
+    txn.write(entry.id.as_str().to_owned(), &Sequence(place));
+    if let Some(resends) = txn.read::<Resends>(resends::record_id(sequence))? {
+        txn.delete::<Resends>(resends::record_id(sequence));
+        txn.write(resends::record_id(place), &resends);
+    }
+    Ok(place)
 }
 
 fn tell(txn: &mut Txn<'_>, live: &Live, op: Option<OpId>, entry: &Entry, end: End) -> Result<(), Stop> {
@@ -282,17 +298,25 @@ fn tell(txn: &mut Txn<'_>, live: &Live, op: Option<OpId>, entry: &Entry, end: En
 }
 
 /// Drops kept plaintexts that are too many or too old, and ids whose plaintext is long gone: at most two of each for
-/// each new send, so that no send pays for a backlog.
-fn forget_old(txn: &mut Txn<'_>, limits: &Limits, cursor: &mut OutboxCursor) -> Result<(), Miss> {
+/// each new send, so that no send pays for a backlog. What is still open is left behind and stays: one send that never
+/// ends must not keep all others.
+fn forget_old(txn: &mut Txn<'_>, live: &Live, limits: &Limits, cursor: &mut OutboxCursor) -> Result<(), Miss> {
     let count = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
     for _ in 0..2 {
-        if cursor.first >= cursor.pending {
+        if cursor.first >= cursor.next {
             break;
         }
         if let Some(entry) = txn.read::<Entry>(record_id(cursor.first))? {
             let age = txn.now.unix.saturating_sub(entry.accepted);
-            if count(cursor.first, cursor.pending) < limits.outbox_kept && age < limits.outbox_kept_ms {
+            let open = live.outbox.len().saturating_sub(cursor.behind.len());
+            let kept = count(cursor.first, cursor.next).saturating_sub(open);
+            if kept < limits.outbox_kept && age < limits.outbox_kept_ms {
                 break;
+            }
+            if entry.is_open() {
+                cursor.behind.insert(cursor.first);
+                cursor.first += 1;
+                continue;
             }
             if entry.state == EntryState::Sent {
                 let stub = Entry { content: Bytes::new(), state: EntryState::Expired, ..entry };
@@ -305,11 +329,14 @@ fn forget_old(txn: &mut Txn<'_>, limits: &Limits, cursor: &mut OutboxCursor) -> 
         txn.delete::<Resends>(resends::record_id(cursor.first));
         cursor.first += 1;
     }
+    cursor.pending = live.outbox.range(cursor.first..).next().map_or(cursor.next, |(open, _)| *open);
     for _ in 0..2 {
         if count(cursor.oldest, cursor.first) <= limits.outbox_remembered {
             break;
         }
-        if let Some(entry) = txn.read::<Entry>(record_id(cursor.oldest))? {
+        if !cursor.behind.contains(&cursor.oldest)
+            && let Some(entry) = txn.read::<Entry>(record_id(cursor.oldest))?
+        {
             txn.delete::<Entry>(record_id(cursor.oldest));
             txn.delete::<Sequence>(entry.id.as_str().to_owned());
         }

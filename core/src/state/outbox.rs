@@ -7,6 +7,7 @@ use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{DeviceOutcome, MessageId, Record, Space};
 use crate::types::Jid;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 const VERSION: u8 = 1;
 
@@ -75,19 +76,21 @@ pub(crate) enum EntryState {
     Expired,
 }
 
-/// The window of entries: known by id from `oldest`, kept from `first`, pending at or above `pending`, the next one gets
-/// `next`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The window of entries: known by id from `oldest`, kept from `first`, open at or above `pending`, the next one gets
+/// `next`. Open entries that the window has left behind are named one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutboxCursor {
     pub(crate) oldest: u64,
     pub(crate) first: u64,
     pub(crate) pending: u64,
     pub(crate) next: u64,
+    /// Open entries before `first`; never more than sends may be open.
+    pub(crate) behind: BTreeSet<u64>,
 }
 
 impl Default for OutboxCursor {
     fn default() -> Self {
-        Self { oldest: 1, first: 1, pending: 1, next: 1 }
+        Self { oldest: 1, first: 1, pending: 1, next: 1, behind: BTreeSet::new() }
     }
 }
 
@@ -140,6 +143,8 @@ struct CursorRecord {
     /// Absent while it is the same as `first`.
     #[prost(uint64, optional, tag = "4")]
     oldest: Option<u64>,
+    #[prost(uint64, repeated, tag = "5")]
+    behind: Vec<u64>,
 }
 
 impl Stored for Entry {
@@ -206,16 +211,18 @@ impl Stored for OutboxCursor {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        let Self { oldest, first, pending, next } = *self;
+        let Self { oldest, first, pending, next, ref behind } = *self;
         let oldest = (oldest != first).then_some(oldest);
-        seal(VERSION, &CursorRecord { first, pending, next, oldest })
+        seal(VERSION, &CursorRecord { first, pending, next, oldest, behind: behind.iter().copied().collect() })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
-        let CursorRecord { first, pending, next, oldest } = open(VERSION, record)?;
+        let CursorRecord { first, pending, next, oldest, behind } = open(VERSION, record)?;
         let oldest = oldest.unwrap_or(first);
+        let behind: BTreeSet<u64> = behind.into_iter().collect();
         let is_ordered = oldest <= first && first <= pending && pending <= next;
-        if is_ordered { Ok(Self { oldest, first, pending, next }) } else { Err(BadRecord) }
+        let is_behind = behind.last().is_none_or(|last| *last < first);
+        if is_ordered && is_behind { Ok(Self { oldest, first, pending, next, behind }) } else { Err(BadRecord) }
     }
 }
 

@@ -15,6 +15,7 @@ mod identity;
 mod linking;
 mod messages;
 mod origins;
+mod outbox;
 mod pairing_code;
 mod passkey;
 mod placeholder;
