@@ -99,6 +99,9 @@ impl Secrets {
         };
         for bytes in lists(output, decimal).into_iter().chain(lists(output, two_digits)) {
             self.search(&bytes, |_| 0, output, "as a list", &mut leaks);
+            let text =
+                self.texts.iter().find(|(_, form)| bytes.windows(form.len()).any(|found| found == form.as_slice()));
+            leaks.extend(text.map(|(text, _)| format!("{text:?} as a list of bytes")));
         }
         leaks
     }
@@ -128,11 +131,11 @@ fn runs(output: &[u8], is_digit: impl Fn(u8) -> bool, least: usize) -> Vec<(usiz
     found
 }
 
-/// Lists of at least [`WINDOW`] bytes, each written as `read` reads it.
+/// Lists of at least [`LEAD`] bytes, each written as `read` reads it.
 fn lists(output: &[u8], read: impl Fn(&str) -> Option<u8>) -> Vec<Vec<u8>> {
     let (mut found, mut list) = (Vec::new(), Vec::new());
     let mut end = |list: &mut Vec<u8>| {
-        if list.len() >= WINDOW {
+        if list.len() >= LEAD {
             found.push(std::mem::take(list));
         }
         list.clear();
@@ -241,6 +244,13 @@ mod tests {
                     assert!(leaks(format!("line: {form}\n").as_bytes()) > 0, "{form}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_as_rust_prints_its_bytes() {
+        for form in [format!("{:?}", b"say Hello"), format!("{:#x?}", b"Hello"), format!("{:02x?}", b"Hello!")] {
+            assert!(leaks(form.as_bytes()) > 0, "{form}");
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) struct Journal(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     store: MemoryStore,
-    written: Mutex<Vec<(Key, Record)>>,
+    written: Mutex<Vec<Record>>,
     panics: AtomicBool,
 }
 
@@ -25,7 +25,7 @@ impl Journal {
     }
 
     /// Everything that was ever written, overwritten and deleted records too.
-    pub(crate) fn ever_written(&self) -> Vec<(Key, Record)> {
+    pub(crate) fn ever_written(&self) -> Vec<Record> {
         self.0.written.lock().expect("nobody panics with it").clone()
     }
 }
@@ -37,8 +37,8 @@ impl Store for Journal {
 
     fn commit(&self, batch: &[(AccountId, Commit)]) -> Vec<Result<(), CommitError>> {
         let mut written = self.0.written.lock().expect("nobody panics with it");
-        for (key, record) in batch.iter().flat_map(|(_, commit)| &commit.writes) {
-            written.extend(record.clone().map(|record| (key.clone(), record)));
+        for (_, record) in batch.iter().flat_map(|(_, commit)| &commit.writes) {
+            written.extend(record.clone());
         }
         drop(written);
         assert!(!self.0.panics.swap(false, Ordering::SeqCst), "a panic on purpose, with {batch:?}");

@@ -10,9 +10,10 @@ use journal::Journal;
 use overheard::Overheard;
 use std::time::Duration;
 use tokio::time::timeout;
-use whatsio::api::{Event, ProtocolProfile, Space};
+use whatsio::api::{Event, ProtocolProfile};
 use whatsio::relay::{RelayOptions, RelayServer};
-use whatsio::{Client, ClientBuilder, Events, Jid, MemoryStore, StartError, content};
+use whatsio::{Client, ClientBuilder, Events, Jid, MemoryStore, SqliteStore, StartError, content};
+use whatsio_store::KeySource;
 use whatsio_tests::leaks::Secrets;
 
 /// Longer than any step takes; only a hang meets it.
@@ -21,20 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TEXTS: [&str; 4] =
     ["the first message of all", "a reply that quotes it", "repaired by a retry receipt", "said before the restart"];
 const NAME: &str = "Ann Exampleson";
+const NUMBER: &str = "4915112345678";
+const STORE_KEY: &str = "whatsio-store-key-v1:00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdeg";
 const PROXY_PASSWORD: &str = "proxy-passw0rd";
-
-/// Where records hold keys or what people said and are.
-const SECRET_SPACES: [Space; 9] = [
-    Space::Account,
-    Space::Session,
-    Space::SessionArchive,
-    Space::PreKey,
-    Space::SignedPreKey,
-    Space::SenderKey,
-    Space::LidMap,
-    Space::Inbox,
-    Space::Outbox,
-];
 
 struct Party {
     client: Client,
@@ -69,10 +59,30 @@ impl Party {
         let Event::QrShown { text, .. } = shown else { unreachable!("it was waited for") };
         relay.handle().scan_qr(account, &text).await.expect("runs").expect("scans");
         self.until(|event| matches!(event, Event::Connected)).await;
+        self.note_identity().await;
+    }
+
+    async fn note_identity(&mut self) {
         let identity = self.client.identity().await.expect("runs").expect("linked");
         tracing::info!(?identity, client = ?self.client, "an application logs who it is");
         self.secrets.push(identity.jid.user().to_owned());
         self.secrets.extend(identity.lid.map(|lid| lid.user().to_owned()));
+    }
+
+    /// Links to a new account by a code that is typed on the phone.
+    async fn link_by_code(&mut self, relay: &RelayServer) {
+        self.client.request_pair_code(NUMBER, None).await.expect("a code");
+        let shown = self.until(|event| matches!(event, Event::CodeShown { .. })).await;
+        let Event::CodeShown { code, .. } = shown else { unreachable!("it was waited for") };
+        self.secrets.extend([code.replace('-', ""), code.clone()]);
+        relay
+            .handle()
+            .with(move |relay, now| relay.enter_code(now, NUMBER, &code))
+            .await
+            .expect("runs")
+            .expect("typed");
+        self.until(|event| matches!(event, Event::Connected)).await;
+        self.note_identity().await;
     }
 
     async fn jid(&self) -> Jid {
@@ -103,7 +113,7 @@ async fn nothing_that_is_ever_said_holds_a_secret() {
     ann.link(&relay, None).await;
     ann.client.set_push_name(NAME).await.expect("a name");
     let mut bob = Party::start(builder(&bob_store)).await;
-    bob.link(&relay, None).await;
+    bob.link_by_code(&relay).await;
     let (ann_jid, bob_jid) = (ann.jid().await, bob.jid().await);
 
     ann.send(&bob_jid, TEXTS[0]).await;
@@ -139,13 +149,11 @@ async fn nothing_that_is_ever_said_holds_a_secret() {
 
     let mut secrets = Secrets::default();
     for store in [&ann_store, &bob_store, &third_store] {
-        for (key, record) in store.ever_written() {
-            if SECRET_SPACES.contains(&key.space) {
-                secrets.add_bytes(&record.0);
-            }
+        for record in store.ever_written() {
+            secrets.add_bytes(&record.0);
         }
     }
-    for text in TEXTS.iter().chain([&NAME, &PROXY_PASSWORD]) {
+    for text in TEXTS.iter().chain([&NAME, &PROXY_PASSWORD, &NUMBER, &STORE_KEY]) {
         secrets.add_text(text);
     }
     for text in ann.secrets.iter().chain(&bob.secrets) {
@@ -180,6 +188,14 @@ async fn say_every_error(relay: &RelayServer, ann: &Party, jid: &Jid) {
     if let Err(error) = ann.client.connect().await {
         say(&error);
     }
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    std::fs::write(&key, STORE_KEY).expect("written");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its own");
+    match SqliteStore::open_with(folder.path().join("sealed.db"), &KeySource::File(key)) {
+        Err(error) => say(&error),
+        Ok(_) => panic!("a damaged key opens nothing"),
+    }
     for (proxy, account) in [(format!("ftp://me:{PROXY_PASSWORD}@127.0.0.1:1"), "x"), (String::new(), "not a name!")] {
         let builder = Client::builder().store(MemoryStore::default()).account(account).proxy(proxy);
         let failed: Result<_, StartError> = builder.start().await;
@@ -187,7 +203,7 @@ async fn say_every_error(relay: &RelayServer, ann: &Party, jid: &Jid) {
             say(&error);
         }
     }
-    assert!(said >= 5, "{said} errors were brought about");
+    assert!(said >= 6, "{said} errors were brought about");
 
     // A proxy that is not there, a server that is not the one it should be.
     let proxy = format!("http://me:{PROXY_PASSWORD}@127.0.0.1:1");
