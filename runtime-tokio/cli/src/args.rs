@@ -70,9 +70,15 @@ pub(crate) enum Command {
     /// Send a text message and wait until the server has it.
     #[command(after_help = SEND_HELP)]
     Send(SendArgs),
-    /// Print what happens to the account: messages, receipts, presence.
+    /// Print what happens to the account: messages, receipts, presence, and all else that the library tells.
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
+    /// Say what is wrong with the account and what to do about it.
+    ///
+    /// Looks at the database, then connects. Connecting takes the account over from another process that runs it; with
+    /// --offline nobody is disturbed. Shows the account's own address in full.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArgs),
     /// Show, move, seal and remove the sessions in the database.
     #[command(after_help = SESSION_HELP)]
     Session(SessionArgs),
@@ -164,6 +170,19 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Do not connect.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Wait for the login for so many seconds.
+    #[arg(long, default_value = "20", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
     /// Frames as hex digits, or files: text with one frame in hex per line, JSON with "hex" members, or raw bytes of one
     /// frame. A dash reads standard input.
@@ -200,6 +219,7 @@ Exit status:
   5  the server refused
   6  the demo lost or doubled a message
   7  another process or another place has the account
+  8  the doctor found a problem
 
 Set NO_COLOR to switch colours off.";
 
@@ -253,6 +273,15 @@ Examples:
   whatsio --store new.db session import me.session
 
 A session runs in one place. What an export or an import does, and what the file holds: docs/session-format.md";
+
+const DOCTOR_HELP: &str = "\
+Examples:
+  whatsio doctor
+  whatsio doctor --offline
+  whatsio doctor --json | jq '.[] | select(.state != \"ok\")'
+
+Each line is ok, warning or problem, what was looked at, and what was found; a remedy follows. Exit status 8 if there is
+a problem; warnings alone end with 0.";
 
 const INSPECT_HELP: &str = "\
 Examples:

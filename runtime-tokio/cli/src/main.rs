@@ -40,6 +40,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Link(args) => commands::link::run(&global, args).await,
         Command::Send(args) => commands::send::run(&global, args).await,
         Command::Watch(args) => commands::watch::run(&global, args).await,
+        Command::Doctor(args) => commands::doctor::run(&global, args).await,
         Command::Session(args) => commands::session::run(&global, args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Demo(args) => commands::demo::run(args).await,

@@ -3,8 +3,8 @@
 use crate::style::Style;
 use serde_json::{Value, json};
 use whatsio::api::{
-    Aliases, ChatState, DeviceOutcome, Event, EventId, ListCheck, MessageId, OpResult, Presence, ReceiptKind,
-    Recommendation, SendReport, SendResult,
+    Aliases, ChatState, CodePurpose, DeviceOutcome, DisconnectReason, Event, EventId, ListCheck, MessageId, OpResult,
+    Presence, ReceiptKind, Recommendation, SendReport, SendResult,
 };
 use whatsio::{Jid, content};
 
@@ -28,6 +28,9 @@ fn aliases(event: &Event) -> Vec<(&'static str, &Aliases)> {
         Event::ReceiptReceived(event) => vec![("chat", &event.chat_aliases), ("sender", &event.sender_aliases)],
         Event::PresenceChanged(event) => vec![("user", &event.user_aliases)],
         Event::ChatStateChanged(event) => vec![("chat", &event.chat_aliases), ("user", &event.user_aliases)],
+        Event::IdentityChanged(change) => vec![("user", &change.user_aliases)],
+        Event::SuspiciousMessage(message) => vec![("sender", &message.sender_aliases)],
+        Event::RetryUnanswerable(retry) => vec![("device", &retry.device_aliases)],
         _ => Vec::new(),
     }
 }
@@ -73,7 +76,16 @@ fn body(event: &Event) -> Value {
             "lid": text(lid.as_ref()),
             "platform": platform,
         }),
-        Event::LinkFailed(failure) => json!({ "type": "link_failed", "reason": failure.reason.to_string() }),
+        Event::CodeShown { code, purpose, valid_ms } => {
+            json!({ "type": "code", "code": code, "purpose": purpose_word(*purpose), "valid_ms": valid_ms })
+        }
+        Event::AssertionNeeded { request } => json!({ "type": "assertion_needed", "request": request }),
+        Event::CodeConfirmed => json!({ "type": "code_confirmed" }),
+        Event::LinkFailed(failure) => json!({
+            "type": "link_failed",
+            "reason": failure.reason.to_string(),
+            "step": format!("{:?}", failure.step),
+        }),
         Event::Connected => json!({ "type": "connected" }),
         Event::OfflineDrained { count } => json!({ "type": "offline_drained", "count": count }),
         Event::Disconnected(disconnect) => json!({
@@ -89,7 +101,12 @@ fn body(event: &Event) -> Value {
                 Recommendation::UpdateProfile => "update",
                 _ => "unknown",
             },
+            "notice": disconnect.notice.as_ref().and_then(|notice| notice.message.as_deref()),
+            "notice_url": disconnect.notice.as_ref().and_then(|notice| notice.url.as_deref()),
         }),
+        Event::Stalled { stage, since_ms } => json!({ "type": "stalled", "stage": stage.word(), "since_ms": since_ms }),
+        Event::Resumed { stage } => json!({ "type": "resumed", "stage": stage.word() }),
+        Event::ClientExpiring { at } => json!({ "type": "client_expiring", "at": at }),
         Event::MessageReceived(message) => json!({
             "type": "message",
             "id": message.id.as_str(),
@@ -118,6 +135,20 @@ fn body(event: &Event) -> Value {
             "ids": receipt.ids.iter().map(MessageId::as_str).collect::<Vec<_>>(),
             "timestamp": receipt.timestamp,
         }),
+        Event::IdentityChanged(change) => json!({ "type": "identity_changed", "user": change.user.to_string() }),
+        Event::SuspiciousMessage(message) => json!({
+            "type": "suspicious",
+            "id": message.id.as_str(),
+            "sender": message.sender.to_string(),
+            "kind": format!("{:?}", message.kind),
+        }),
+        Event::RetryUnanswerable(retry) => json!({
+            "type": "retry_unanswerable",
+            "id": retry.id.as_str(),
+            "device": retry.device.to_string(),
+            "reason": format!("{:?}", retry.reason),
+        }),
+        Event::SendQueued { op, id } => json!({ "type": "send_queued", "op": op.0, "id": id.as_str() }),
         Event::SendFinished(report) => send_finished(report),
         Event::OperationFinished { op, result } => {
             let (word, code) = match result {
@@ -163,9 +194,33 @@ fn body(event: &Event) -> Value {
 pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
     Some(match event {
         Event::Connected => style.good("connected").to_string(),
-        Event::OfflineDrained { count: 0 } | Event::OperationFinished { .. } | Event::QrShown { .. } => return None,
+        Event::OfflineDrained { count: 0 } => return None,
+        Event::QrShown { text, valid_ms } => format!("QR code for {} s: {text}", valid_ms / 1000),
+        Event::CodeShown { code, purpose: CodePurpose::EnterOnPhone, valid_ms } => {
+            format!("type {code} on the phone (good for {} s)", valid_ms / 1000)
+        }
+        Event::CodeShown { code, .. } => format!("the phone must show {code}"),
+        Event::AssertionNeeded { request } => format!("a passkey is wanted: {request}"),
+        Event::CodeConfirmed => "the code was taken".into(),
+        Event::Linked { jid, platform, .. } => format!("linked as {jid} to a phone ({})", printable(platform)),
+        Event::LinkFailed(failure) => {
+            style.bad(format!("linking failed ({:?}): {}", failure.step, failure.reason)).to_string()
+        }
+        Event::Stalled { stage, .. } => style.bad(format!("stalled: {stage}")).to_string(),
+        Event::Resumed { stage } => format!("goes on: {stage}"),
+        Event::ClientExpiring { at: Some(at) } => {
+            format!("the announced version will be refused from {at} (seconds since 1970): update whatsio")
+        }
+        Event::ClientExpiring { at: None } => "the announced version will be refused soon: update whatsio".into(),
         Event::OfflineDrained { count } => format!("{count} stanzas had waited"),
-        Event::Disconnected(disconnect) => style.bad(format!("disconnected: {}", disconnect.reason)).to_string(),
+        Event::Disconnected(disconnect) => {
+            let next = next(disconnect.recommendation);
+            let mut text = format!("disconnected: {}; {next}", reason(&disconnect.reason));
+            if let Some(said) = disconnect.notice.as_ref().and_then(|notice| notice.message.as_deref()) {
+                text = format!("{text}; the server says: {}", printable(said));
+            }
+            style.bad(text).to_string()
+        }
         Event::MessageReceived(message) => {
             let name = message.push_name.as_deref().unwrap_or("");
             let sender = known_as(&message.sender, &message.sender_aliases);
@@ -184,6 +239,21 @@ pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
             let sender = known_as(&receipt.sender, &receipt.sender_aliases);
             format!("{} {} by {sender}", known_as(&receipt.chat, &receipt.chat_aliases), style.dim(what))
         }
+        Event::IdentityChanged(change) => {
+            let user = known_as(&change.user, &change.user_aliases);
+            style.bad(format!("{user} has registered anew: the security code has changed")).to_string()
+        }
+        Event::SuspiciousMessage(message) => {
+            let sender = known_as(&message.sender, &message.sender_aliases);
+            style
+                .bad(format!("{sender} sent what only the own phone may send ({:?}); ignored", message.kind))
+                .to_string()
+        }
+        Event::RetryUnanswerable(retry) => {
+            let device = known_as(&retry.device, &retry.device_aliases);
+            format!("{device} asked for {} again and does not get it ({:?})", retry.id, retry.reason)
+        }
+        Event::SendQueued { id, .. } => format!("{id} is queued"),
         Event::SendFinished(report) if report.is_sent() => {
             format!("{} sent to {} devices", report.id, report.devices.len())
         }
@@ -198,12 +268,53 @@ pub(crate) fn line(event: &Event, style: Style) -> Option<String> {
             let chat = known_as(&event.chat, &event.chat_aliases);
             format!("{chat} {} is {}", known_as(&event.user, &event.user_aliases), state_word(event.state))
         }
+        Event::OperationFinished { op, result } => format!("operation {} ended: {result:?}", op.0),
+        Event::RecordQuarantined { space } => {
+            style.bad(format!("a record did not decode and was set aside ({space:?})")).to_string()
+        }
+        Event::RestrictionChanged { restriction: None } => "the account is not restricted any more".into(),
+        Event::RestrictionChanged { restriction: Some(restriction) } => {
+            let until =
+                restriction.until.map(|until| format!(" until {until} (seconds since 1970)")).unwrap_or_default();
+            style
+                .bad(format!("the account may begin no new chats{until} ({})", printable(&restriction.kind)))
+                .to_string()
+        }
+        Event::StanzaRefused { reason } => format!("something from the server was not understood: {reason}"),
+        Event::Faulted(reason) => style.bad(format!("cannot go on: {reason:?}")).to_string(),
         other => body(other).to_string(),
     })
 }
 
+/// Why a connection ended, for people: the fixed word and the server's code.
+pub(crate) fn reason(reason: &DisconnectReason) -> String {
+    match reason.code() {
+        Some(code) => format!("{reason} ({code})"),
+        None => reason.to_string(),
+    }
+}
+
+const fn next(recommendation: Recommendation) -> &'static str {
+    match recommendation {
+        Recommendation::WaitUntil(_) => "reconnects by itself",
+        Recommendation::LinkAgain => "this device was unlinked",
+        Recommendation::Replaced => "another process uses this device",
+        Recommendation::Locked => "only the account's owner can help, on the phone, or time",
+        Recommendation::UpdateProfile => "the announced version is refused",
+        _ => "stays down",
+    }
+}
+
+const fn purpose_word(purpose: CodePurpose) -> &'static str {
+    match purpose {
+        CodePurpose::EnterOnPhone => "enter_on_phone",
+        CodePurpose::CompareWithPhone => "compare_with_phone",
+        _ => "unknown",
+    }
+}
+
 /// Text of strangers must not move the cursor or change colours.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
         .collect::<String>()
@@ -297,6 +408,41 @@ mod tests {
     #[test]
     fn control_characters_of_strangers_are_made_harmless() {
         assert_eq!(printable("a\x1b[2Jb\nc\u{9b}d"), "a\u{fffd}[2Jb\n    c\u{fffd}d");
+    }
+
+    #[test]
+    fn every_event_of_the_library_has_a_json_form_and_a_line() {
+        let library = include_str!("../../../core/src/api/event/mod.rs");
+        let (_, events) = library.split_once("pub enum Event {").unwrap();
+        let (events, _) = events.split_once("\n}\n").unwrap();
+        let variants = events.lines().filter_map(|line| line.strip_prefix("    "));
+        let variants = variants.filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+        let names = variants.map(|line| line.split(['(', ',', ' ']).next().unwrap());
+        let (_, own) = include_str!("report.rs").split_once("fn body(").unwrap();
+        let (json, own) = own.split_once("pub(crate) fn line(").unwrap();
+        let (line, _) = own.split_once("pub(crate) fn reason(").unwrap();
+        let mut count = 0;
+        for name in names {
+            count += 1;
+            for (what, text) in [("JSON", json), ("line", line)] {
+                let name = format!("Event::{name}");
+                let is_whole = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
+                assert!(text.split(name.as_str()).skip(1).any(is_whole), "{name} has no {what}");
+            }
+        }
+        assert!(count > 20, "{count} events were found");
+    }
+
+    #[test]
+    fn endings_and_codes_are_told_in_words() {
+        let style = Style::of_stdout();
+        let code = Event::CodeShown { code: "ABCD-EFGH".into(), purpose: CodePurpose::EnterOnPhone, valid_ms: 180_000 };
+        assert_eq!(line(&code, style).unwrap(), "type ABCD-EFGH on the phone (good for 180 s)");
+        assert_eq!(json(EventId(1), &code)["purpose"], "enter_on_phone");
+        let restricted = Event::RestrictionChanged { restriction: None };
+        assert_eq!(line(&restricted, style).unwrap(), "the account is not restricted any more");
+        assert_eq!(reason(&DisconnectReason::Locked), "locked (403)");
+        assert_eq!(reason(&DisconnectReason::Silent), "silent");
     }
 
     #[test]

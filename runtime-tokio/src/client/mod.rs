@@ -15,7 +15,7 @@ use crate::content;
 use bytes::Bytes;
 use driver::Command;
 use tokio::sync::{mpsc, oneshot, watch};
-use whatsio_core::api::{ChatState, MessageEvent, MessageId, Misuse, OpId, SendReport};
+use whatsio_core::api::{ChatState, Health, MessageEvent, MessageId, Misuse, OpId, Restriction, SendReport};
 use whatsio_core::client::{Client as Core, Identity};
 use whatsio_core::types::{Jid, Now};
 
@@ -213,6 +213,25 @@ impl Client {
     /// [`Stopped`] after the client has ended.
     pub async fn is_connected(&self) -> Result<bool, Stopped> {
         self.ask(|core| core.is_connected()).await
+    }
+
+    /// How it is, for a monitor.
+    ///
+    /// # Errors
+    /// [`Stopped`] after the client has ended.
+    pub async fn health(&self) -> Result<Health, Stopped> {
+        let (reply_to, reply) = oneshot::channel();
+        self.order(Command::Ask(Box::new(move |core, now| drop(reply_to.send(core.health(now)))))).await?;
+        self.answer(reply).await
+    }
+
+    /// What the server does not let this account do, as far as it is known; see
+    /// [`Restriction::holds_at`] for one that may be over.
+    ///
+    /// # Errors
+    /// [`Stopped`] after the client has ended.
+    pub async fn restriction(&self) -> Result<Option<Restriction>, Stopped> {
+        self.ask(|core| core.restriction().cloned()).await
     }
 
     /// Why the client has ended; `None` while it runs.

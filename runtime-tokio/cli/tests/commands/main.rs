@@ -7,5 +7,6 @@
     reason = "a failing test panics"
 )]
 
+mod doctor;
 mod link;
 mod support;

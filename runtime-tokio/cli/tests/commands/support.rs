@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 pub(crate) fn whatsio(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whatsio"));
@@ -62,7 +63,6 @@ impl Place {
     }
 
     /// Links a new account and gives its number.
-    #[allow(dead_code, reason = "see the other modules")]
     pub(crate) fn link(&self, account: &str) -> String {
         number(&succeed(self.as_(account).args(["link", "--scan"]))).to_owned()
     }
@@ -97,22 +97,28 @@ impl Drop for Place {
 pub(crate) struct Running {
     process: Child,
     output: BufReader<ChildStdout>,
+    /// Read aside, so that a command that says much is not held up.
+    error: Option<JoinHandle<String>>,
 }
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, output }
+        let mut stderr = process.stderr.take().unwrap();
+        let error = std::thread::spawn(move || {
+            let mut err = String::new();
+            stderr.read_to_string(&mut err).unwrap();
+            err
+        });
+        Self { process, output, error: Some(error) }
     }
 
     /// The next line of its standard output.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         if self.output.read_line(&mut line).unwrap() == 0 {
-            let mut err = String::new();
-            self.process.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-            panic!("it ended: {err}");
+            panic!("it ended: {}", self.error.take().unwrap().join().unwrap());
         }
         line.trim_end().to_owned()
     }
@@ -123,9 +129,9 @@ impl Running {
 
     /// Waits for its end: exit status, the rest of standard output, standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
-        let (mut out, mut err) = (String::new(), String::new());
+        let mut out = String::new();
         self.output.read_to_string(&mut out).unwrap();
-        self.process.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        let err = self.error.take().unwrap().join().unwrap();
         (self.process.wait().unwrap().code(), out.trim_end().to_owned(), err)
     }
 }

@@ -56,9 +56,7 @@ impl Asker {
     pub(super) fn ask_for_assertion(&mut self, file: Option<&Path>) {
         let file = file.filter(|file| *file != Path::new("-")).map(Path::to_owned);
         match &file {
-            Some(file) => {
-                eprintln!("The credential's toJSON() is read from {} as soon as it is there.", file.display())
-            }
+            Some(file) => eprintln!("The credential's toJSON() is awaited in {}", file.display()),
             None => eprintln!("Paste the JSON of the credential's toJSON() here:"),
         }
         let [waiting, _] = &mut self.waiting;
@@ -89,7 +87,7 @@ async fn from_file(path: PathBuf) -> Said {
     loop {
         match tokio::task::spawn_blocking({
             let path = path.clone();
-            move || std::fs::File::open(path).and_then(|file| read_some(file))
+            move || std::fs::File::open(path).and_then(read_some)
         })
         .await
         {

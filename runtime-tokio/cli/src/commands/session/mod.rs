@@ -7,6 +7,8 @@ mod lock;
 mod show;
 mod upkeep;
 
+pub(crate) use show::{State, state};
+
 use crate::args::Global;
 use crate::failure::Failure;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
@@ -136,7 +138,7 @@ pub(crate) fn run(global: &Global, args: SessionArgs) -> Result<ExitCode, Failur
     }
 }
 
-fn account(global: &Global) -> Result<AccountId, Failure> {
+pub(crate) fn account(global: &Global) -> Result<AccountId, Failure> {
     AccountId::new(&global.account).map_err(|_| Failure::Usage("--account is 1 to 100 of A-Z a-z 0-9 . _ -"))
 }
 

@@ -72,7 +72,7 @@ pub(super) fn show(global: &Global, args: &ListArgs) -> Result<ExitCode, Failure
 }
 
 /// Whether an account can run.
-enum State {
+pub(crate) enum State {
     Linked(Identity),
     NotLinked,
     MovedAway,
@@ -90,7 +90,8 @@ impl State {
     }
 }
 
-fn state(store: &SqliteStore, account: &AccountId) -> Result<State, Failure> {
+/// How `account` stands, as its root records say.
+pub(crate) fn state(store: &SqliteStore, account: &AccountId) -> Result<State, Failure> {
     let keys = Client::root_keys();
     let records = match store.load(account, &keys) {
         Ok(records) => records,
