@@ -108,9 +108,8 @@ impl Client {
             self.enqueue(Job::Link(LinkJob::CodeOver));
         }
         if let Some(passkey) = &mut self.live.linking.passkey
-            && passkey.until <= mono
+            && passkey.until.take_if(|at| *at <= mono).is_some()
         {
-            passkey.until = u64::MAX;
             self.enqueue(Job::Link(LinkJob::PasskeyOver));
         }
         if self.live.linking.qr.as_ref().is_none_or(|qr| qr.until > mono) {

@@ -81,8 +81,8 @@ pub(crate) struct CodeNow {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PasskeyNow {
     pub(crate) wait: PasskeyWait,
-    /// On the monotonic clock.
-    pub(crate) until: u64,
+    /// On the monotonic clock; `None` when the time is over.
+    pub(crate) until: Option<u64>,
 }
 
 /// Whose turn it is.
@@ -111,7 +111,7 @@ impl LinkingNow {
     /// When a code is over.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let code = self.code.and_then(|code| code.until);
-        let passkey = self.passkey.map(|passkey| passkey.until);
+        let passkey = self.passkey.and_then(|passkey| passkey.until);
         [self.qr.as_ref().map(|qr| qr.until), code, passkey].into_iter().flatten().min()
     }
 

@@ -230,10 +230,11 @@ pub(super) fn handed_over(txn: &mut Txn<'_>, live: &Live, asked: &EncryptedPairi
     Ok(())
 }
 
-/// The time is over.
+/// The time is over, as the clock says that nobody sets back; a step that was taken meanwhile has set it anew.
 pub(super) fn over(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     let linking = linking::read(txn)?;
-    let step = linking.passkey.as_ref().filter(|attempt| attempt.until <= txn.now.unix).map(|it| it.stage.step());
+    let is_good = live.linking.passkey.is_none_or(|passkey| passkey.until.is_some());
+    let step = linking.passkey.as_ref().filter(|_| !is_good).map(|attempt| attempt.stage.step());
     if let Some(step) = step {
         fail(txn, live, linking, step, LinkFailureReason::Expired);
     }
@@ -303,7 +304,7 @@ fn prologue(attempt: &PasskeyAttempt, json: &Bytes, keys: &PasskeyKeys) -> Optio
 
 /// Tells the machine what is awaited, and for how long.
 fn note(txn: &mut Txn<'_>, attempt: &PasskeyAttempt, wait: PasskeyWait) {
-    let until = txn.now.mono.saturating_add(left_ms(attempt.until, txn.now.unix));
+    let until = Some(txn.now.mono.saturating_add(left_ms(attempt.until, txn.now.unix)));
     txn.change(Step::Linking(Under::Passkey(Some(PasskeyNow { wait, until }))));
 }
 

@@ -259,6 +259,22 @@ fn what_nobody_does_in_time_ends_with_a_typed_failure() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_keep_the_time_from_being_over() {
+    let (mut world, ann) = ready(242);
+    scan(&mut world, ann);
+    world.settle();
+    world.now.unix -= 3_600_000;
+    world.pass_ms(601_000);
+    assert_eq!(failures(&world, ann), [(LinkStep::Assertion, Reason::Expired)]);
+    let after = world.event(ann, |event| match event {
+        Event::Disconnected(disconnect) => Some(disconnect.recommendation),
+        _ => None,
+    });
+    assert_eq!(after, Some(Recommendation::Stop), "no code is left that could be scanned");
+    assert_eq!(world.hosts[ann.0].client.next_deadline(), None);
+}
+
+#[test]
 fn only_what_is_asked_for_is_taken_and_only_if_it_is_an_assertion() {
     let (mut world, ann) = ready(233);
     let now = world.now;
