@@ -4,10 +4,13 @@ use super::learn::{name, number_changed, own, pair};
 use super::peers::{aliases, find, note_device, read, resolve};
 use super::{Effect, Live, Step, Txn};
 use crate::api::{Aliases, Record};
-use crate::crypto::{KeyPair, Rng};
+use crate::crypto::{KeyPair, PublicKey, Rng};
+use crate::signal::{
+    Archive, LocalIdentity, PreKeyBundle, RegistrationId, Session, SignedPreKey, SignedPreKeyId,
+};
 use crate::stanza::NumberChange;
 use crate::state::peer::{Alias, AliasSource, Claim, PeerId, alias_id, username_id};
-use crate::state::ratchets::Identity;
+use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::{Cache, DURABLE, Miss, Staged};
 use crate::types::{Jid, Now, Seed, Server, Username};
 
@@ -59,6 +62,122 @@ fn called(name: &str) -> Username {
 
 fn identity() -> Identity {
     Identity(KeyPair::generate(&mut Rng::new(&Seed::new([9; 32]))).public)
+}
+
+fn keys(seed: u8) -> KeyPair {
+    KeyPair::generate(&mut Rng::new(&Seed::new([seed; 32])))
+}
+
+/// A session with whoever has the identity `keys(seed)`.
+fn session(seed: u8) -> Session {
+    let (own, theirs) = (keys(100), keys(seed));
+    let mut rng = Rng::new(&Seed::new([seed; 32]));
+    let signed = SignedPreKey::generate(SignedPreKeyId::FIRST, &theirs, 0, &mut rng);
+    let bundle = PreKeyBundle {
+        registration_id: RegistrationId(7),
+        identity: theirs.public,
+        signed_prekey: signed.public(),
+        prekey: None,
+    };
+    let own = LocalIdentity { keys: &own, registration_id: RegistrationId(8) };
+    Session::initiate(own, &bundle.verify().unwrap(), &mut rng).unwrap()
+}
+
+/// Keeps a session with `device`, as a first message does, and an older one behind it.
+fn meet(memory: &mut Memory, peer: PeerId, device: u16, seed: u8, archived: u8) {
+    memory.run(|txn| {
+        let id = peer.device_id(device);
+        let mut archive = Archive::default();
+        archive.push(session(archived));
+        txn.write(id.clone(), &session(seed));
+        txn.write(id.clone(), &archive);
+        txn.write(id, &Identity(keys(seed).public));
+        note_device(txn, peer, device)
+    });
+}
+
+/// Whose session is kept with a device, how many are behind it, and which identity.
+fn kept(memory: &mut Memory, peer: PeerId, device: u16) -> (Option<PublicKey>, usize, Option<PublicKey>) {
+    memory.run(|txn| {
+        let id = peer.device_id(device);
+        let session = txn.read::<Session>(id.clone())?.map(|session| *session.remote_identity());
+        let archived = txn.read::<Archive>(id.clone())?.map_or(0, |archive| archive.len());
+        Ok((session, archived, txn.read::<Identity>(id)?.map(|identity| identity.0)))
+    })
+}
+
+#[test]
+fn whoever_set_a_session_up_under_an_own_address_does_not_become_an_own_device() {
+    let mut memory = Memory::default();
+    let phone = keys(1).public;
+    memory.run(|txn| {
+        own(txn, &pn("1"), None, server(1_000))?;
+        txn.write(PeerId::SELF.device_id(0), &Identity(phone));
+        Ok(())
+    });
+    let stranger = memory.run(|txn| resolve(txn, &lid("9")));
+    for device in [0, 2] {
+        meet(&mut memory, stranger, device, 66, 67);
+    }
+    memory.run(|txn| own(txn, &pn("1"), Some(&lid("9")), server(2_000)));
+    assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(PeerId::SELF));
+    assert_eq!(kept(&mut memory, PeerId::SELF, 0), (None, 0, Some(phone)));
+    assert_eq!(kept(&mut memory, PeerId::SELF, 2), (None, 0, None), "nobody has vouched for this companion");
+    assert_eq!(kept(&mut memory, stranger, 0), (None, 0, None));
+    assert_eq!(memory.run(|txn| read(txn, PeerId::SELF)).folded, [], "sender keys stay a stranger's too");
+}
+
+#[test]
+fn sessions_of_the_phone_and_of_known_companions_are_kept_when_an_own_address_is_learned() {
+    let mut memory = Memory::default();
+    let known = [(0, keys(1).public), (2, keys(2).public)];
+    memory.run(|txn| {
+        own(txn, &pn("1"), None, server(1_000))?;
+        for (device, key) in known {
+            txn.write(PeerId::SELF.device_id(device), &Identity(key));
+        }
+        Ok(())
+    });
+    let met = memory.run(|txn| resolve(txn, &lid("9")));
+    meet(&mut memory, met, 0, 1, 66);
+    meet(&mut memory, met, 2, 66, 2);
+    memory.run(|txn| own(txn, &pn("1"), Some(&lid("9")), server(2_000)));
+    assert_eq!(kept(&mut memory, PeerId::SELF, 0), (Some(known[0].1), 0, Some(known[0].1)));
+    assert_eq!(kept(&mut memory, PeerId::SELF, 2), (None, 1, Some(known[1].1)));
+}
+
+#[test]
+fn of_two_peers_that_are_one_only_sessions_with_the_identity_that_is_kept_are_kept() {
+    let mut memory = Memory::default();
+    let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+    meet(&mut memory, old, 0, 1, 66);
+    meet(&mut memory, old, 3, 3, 66);
+    memory.run(|txn| {
+        txn.write(new.device_id(0), &Identity(keys(7).public));
+        Ok(())
+    });
+    memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+    assert_eq!(kept(&mut memory, new, 0), (None, 0, Some(keys(7).public)));
+    assert_eq!(kept(&mut memory, new, 3), (Some(keys(3).public), 0, Some(keys(3).public)), "nothing speaks against it");
+}
+
+#[test]
+fn the_later_new_identity_counts_when_two_peers_become_one() {
+    for (of_old, of_new) in [(Some(5_000), Some(4_000)), (Some(4_000), Some(5_000)), (Some(5_000), None)] {
+        let mut memory = Memory::default();
+        let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+        memory.run(|txn| {
+            for (peer, seen) in [(old, of_old), (new, of_new)] {
+                if let Some(seen) = seen {
+                    txn.write(peer.record_id(), &IdentitySeen(seen));
+                }
+            }
+            Ok(())
+        });
+        memory.run(|txn| pair(txn, &pn("1"), &lid("9"), server(1_000)));
+        assert_eq!(memory.run(|txn| txn.read::<IdentitySeen>(new.record_id())), Some(IdentitySeen(5_000)));
+        assert_eq!(memory.run(|txn| txn.read::<IdentitySeen>(old.record_id())), None);
+    }
 }
 
 #[test]
@@ -201,21 +320,6 @@ fn a_name_belongs_to_one_peer_and_changes_hands() {
     assert_eq!(memory.run(|txn| read(txn, other)).former, [username_id(&called("ann"))]);
     memory.run(|txn| name(txn, other, &called("ann"), server(2_500)));
     assert_eq!(memory.run(|txn| aliases(txn, other)).username, Some(called("bea")));
-}
-
-#[test]
-fn a_stranger_under_an_own_address_was_another_own_device() {
-    let mut memory = Memory::default();
-    memory.run(|txn| own(txn, &pn("1"), None, server(1_000)));
-    let stranger = memory.run(|txn| resolve(txn, &lid("9")));
-    memory.run(|txn| {
-        txn.write(stranger.device_id(2), &identity());
-        note_device(txn, stranger, 2)
-    });
-    memory.run(|txn| own(txn, &pn("1"), Some(&lid("9")), server(2_000)));
-    assert_eq!(memory.run(|txn| find(txn, &lid("9"))), Some(PeerId::SELF));
-    assert_eq!(memory.run(|txn| txn.read::<Identity>(PeerId::SELF.device_id(2))), Some(identity()));
-    assert_eq!(memory.run(|txn| read(txn, PeerId::SELF)).devices, [2]);
 }
 
 #[test]

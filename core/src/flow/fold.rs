@@ -1,7 +1,9 @@
 //! Two peers that turn out to be one: everything kept of the first goes to the second, in one commit.
 //!
-//! Nothing that was received under either is lost: of two sessions with a device the second peer's stays the one that is
-//! sent in, the other goes to its archive, where what is still under way finds it.
+//! Of two sessions with a device the second peer's stays the one that is sent in, the other goes to its archive, where
+//! what is still under way finds it. Sessions are only kept with the identity that is kept: that the server says two
+//! addresses are one user's does not make one's key the other's, least of all a stranger's that of an own device. What
+//! is lost by that is asked for again.
 
 use super::{Txn, peers};
 use crate::api::Key;
@@ -9,7 +11,7 @@ use crate::signal::{Archive, Session};
 use crate::state::asked::{self, Asked};
 use crate::state::devices::DeviceList;
 use crate::state::peer::{Alias, Peer, PeerId, alias_id, username_id};
-use crate::state::ratchets::Identity;
+use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::resends::{Allowance, allowance_id};
 use crate::state::tokens::ContactTokens;
 use crate::state::{Miss, Stored};
@@ -29,12 +31,13 @@ pub(crate) fn fold(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Mi
     txn.expect(records.flat_map(device_keys).chain(old.alias_ids().map(Alias::key)))?;
 
     for device in devices {
-        fold_device(txn, from.device_id(device), to.device_id(device))?;
+        fold_device(txn, from, to, device)?;
     }
     // Every kind of record that is kept once for each peer has a line here.
     move_unless_better::<DeviceList>(txn, [from, to].map(PeerId::record_id), |moving, there| {
         (there.signed_at, there.fetched) >= (moving.signed_at, moving.fetched)
     })?;
+    move_unless_better::<IdentitySeen>(txn, [from, to].map(PeerId::record_id), |moving, there| there.0 >= moving.0)?;
     move_unless_better::<Allowance>(txn, [from, to].map(allowance_id), |_, _| true)?;
     join_tokens(txn, from, to)?;
     rename_asked(txn, from, to)?;
@@ -43,14 +46,30 @@ pub(crate) fn fold(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Mi
     new.devices.extend(old.devices);
     new.devices.sort_unstable();
     new.devices.dedup();
-    new.remember_folded(old.folded.into_iter().chain([from]));
+    if to != PeerId::SELF {
+        // Whoever gave sender keys out under an own address was not an own device for sure.
+        new.remember_folded(old.folded.into_iter().chain([from]));
+    }
     txn.write(to.record_id(), &new);
     txn.delete::<Peer>(from.record_id());
     Ok(())
 }
 
-fn fold_device(txn: &mut Txn<'_>, from: Vec<u8>, to: Vec<u8>) -> Result<(), Miss> {
-    let (session, archived) = (txn.read::<Session>(from.clone())?, txn.read::<Archive>(from.clone())?);
+fn fold_device(txn: &mut Txn<'_>, from: PeerId, to: PeerId, device: u16) -> Result<(), Miss> {
+    let is_own = to == PeerId::SELF;
+    let (from, to) = (from.device_id(device), to.device_id(device));
+    let (moving, standing) = (txn.read::<Identity>(from.clone())?, txn.read::<Identity>(to.clone())?);
+    // Own devices are known from linking, or vouched for by the phone; nobody becomes one by an address.
+    let kept = standing.or(moving.filter(|_| !is_own)).map(|identity| identity.0);
+    let is_theirs = |session: &Session| match &kept {
+        Some(identity) => session.remote_identity() == identity,
+        None => !is_own,
+    };
+    let session = txn.read::<Session>(from.clone())?.filter(is_theirs);
+    let mut archived = txn.read::<Archive>(from.clone())?;
+    if let Some(archived) = &mut archived {
+        archived.retain(is_theirs, session.as_ref());
+    }
     let has_own = txn.read::<Session>(to.clone())?.is_some();
     let mut archive = txn.read::<Archive>(to.clone())?.unwrap_or_default();
     let had = (archive.len(), archive.skipped_keys());
@@ -65,8 +84,8 @@ fn fold_device(txn: &mut Txn<'_>, from: Vec<u8>, to: Vec<u8>) -> Result<(), Miss
     if had != (archive.len(), archive.skipped_keys()) {
         txn.write(to.clone(), &archive);
     }
-    if let (Some(identity), None) = (txn.read::<Identity>(from.clone())?, txn.read::<Identity>(to.clone())?) {
-        txn.write(to, &identity);
+    if let (Some(identity), None) = (kept, standing) {
+        txn.write(to, &Identity(identity));
     }
     txn.delete::<Session>(from.clone());
     txn.delete::<Archive>(from.clone());

@@ -199,9 +199,10 @@ pub(crate) fn confirm(txn: &mut Txn<'_>, live: &Live, id: &str, success: &PairSu
     });
     txn.write(account::ID, &account);
     forget(txn, live, OpResult::Superseded);
+    // Known before anybody else's sessions are looked at: they are measured by it.
+    txn.write(PeerId::SELF.device_id(0), &Identity(accepted.account_key));
     let claim = learn::claim(txn, AliasSource::PairSuccess, None);
     learn::own(txn, &success.jid, success.lid.as_ref(), claim)?;
-    txn.write(PeerId::SELF.device_id(0), &Identity(accepted.account_key));
     txn.change(Step::Me(Me { pn: success.jid.clone(), lid: success.lid.clone() }));
     txn.effect(Effect::LinkDone(live.connection));
     let reply = PairDeviceSign { id: id.into(), key_index: accepted.key_index, device_identity: accepted.reply };

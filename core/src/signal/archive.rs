@@ -65,6 +65,15 @@ impl Archive {
         }
     }
 
+    /// Drops every state that `is_theirs` says no to, and the keys for late messages of all states but those that are
+    /// left and `current`, the session that this is the archive of.
+    pub fn retain(&mut self, is_theirs: impl Fn(&Session) -> bool, current: Option<&Session>) {
+        self.states.retain(is_theirs);
+        let mut bases: Vec<PublicKey> = self.states.iter().map(|state| state.base_key).collect();
+        bases.extend(current.map(|session| session.base_key));
+        self.skipped.retain(|chain| bases.contains(&chain.base_key));
+    }
+
     /// Whether there is nothing in it, so that no record is needed.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
