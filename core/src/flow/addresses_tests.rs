@@ -5,9 +5,7 @@ use super::peers::{aliases, find, note_device, read, resolve};
 use super::{Effect, Live, Step, Txn};
 use crate::api::{Aliases, Record};
 use crate::crypto::{KeyPair, PublicKey, Rng};
-use crate::signal::{
-    Archive, LocalIdentity, PreKeyBundle, RegistrationId, Session, SignedPreKey, SignedPreKeyId,
-};
+use crate::signal::{Archive, LocalIdentity, PreKeyBundle, RegistrationId, Session, SignedPreKey, SignedPreKeyId};
 use crate::stanza::NumberChange;
 use crate::state::peer::{Alias, AliasSource, Claim, PeerId, alias_id, username_id};
 use crate::state::ratchets::{Identity, IdentitySeen};
