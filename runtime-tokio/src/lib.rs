@@ -36,12 +36,14 @@
 mod client;
 mod clock;
 pub mod content;
+pub mod profile;
 #[cfg(feature = "relay")]
 pub mod relay;
 mod storage;
 pub mod transport;
 
 pub use client::{Client, ClientBuilder, Delivery, Events, OperationError, Queued, SendError, StartError, Stopped};
+pub use profile::ProfileError;
 pub use storage::Storage;
 pub use whatsio_core::api;
 pub use whatsio_core::client::Identity;

@@ -44,6 +44,9 @@ pub(crate) struct Global {
     /// Also trust the certificates in this PEM file, for example a relay's own.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) trust: Option<PathBuf>,
+    /// Take the constants of the protocol (announced version, server, name shown on the phone) from this TOML file.
+    #[arg(long, global = true, env = "WHATSIO_PROFILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<PathBuf>,
     /// Connect through a proxy: http://, https:// or socks5://, with user:password@ if needed.
     #[arg(long, global = true, env = "WHATSIO_PROXY", hide_env_values = true, value_name = "URL")]
     pub(crate) proxy: Option<String>,

@@ -88,6 +88,9 @@ fn body(event: &Event) -> Value {
         }),
         Event::Connected => json!({ "type": "connected" }),
         Event::OfflineDrained { count } => json!({ "type": "offline_drained", "count": count }),
+        Event::Stalled { stage, since_ms } => json!({ "type": "stalled", "stage": stage.word(), "since_ms": since_ms }),
+        Event::Resumed { stage } => json!({ "type": "resumed", "stage": stage.word() }),
+        Event::ClientExpiring { at } => json!({ "type": "client_expiring", "at": at }),
         Event::Disconnected(disconnect) => json!({
             "type": "disconnected",
             "reason": disconnect.reason.word(),

@@ -25,6 +25,9 @@ pub(crate) async fn start_linked(global: &Global) -> Result<(Client, Events), Fa
 
 async fn builder(global: &Global) -> Result<ClientBuilder, Failure> {
     let mut builder = Client::builder().store(open(global)?).account(global.account.as_str());
+    if let Some(path) = &global.profile {
+        builder = builder.profile_file(path);
+    }
     if let Some(url) = &global.relay {
         builder = builder.relay(url, root_key(global, url).await?);
     }

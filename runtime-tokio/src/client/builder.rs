@@ -3,8 +3,10 @@
 use super::driver::{Driver, Parts};
 use super::{Client, Events, StartError};
 use crate::clock::{Clock, fresh_seed};
+use crate::profile::{self, ProfileError};
 use crate::storage::Storage;
 use crate::transport::{Transport, Trust};
+use std::path::Path;
 use tokio::sync::{mpsc, watch};
 use whatsio_core::api::{Config, Limits, ProtocolProfile};
 use whatsio_core::client::Client as Core;
@@ -17,6 +19,7 @@ pub struct ClientBuilder {
     storage: Option<Result<Storage, std::io::Error>>,
     account: String,
     config: Config,
+    profile_error: Option<ProfileError>,
     proxy: Option<String>,
     trusted: Vec<String>,
     connect: bool,
@@ -28,6 +31,7 @@ impl ClientBuilder {
             storage: None,
             account: "default".into(),
             config: Config::default(),
+            profile_error: None,
             proxy: None,
             trusted: Vec::new(),
             connect: true,
@@ -56,6 +60,27 @@ impl ClientBuilder {
     /// Replaces the constants of the protocol: the announced version, what the phone shows, the server.
     pub fn profile(mut self, profile: ProtocolProfile) -> Self {
         self.config.profile = profile;
+        self
+    }
+
+    /// Replaces them by those in a file; see [`profile`](crate::profile) for its form. An error comes from
+    /// [`start`](Self::start).
+    pub fn profile_file(mut self, path: impl AsRef<Path>) -> Self {
+        match profile::load(path) {
+            Ok(profile) => self.config.profile = profile,
+            Err(error) => self.profile_error = Some(error),
+        }
+        self
+    }
+
+    /// As [`profile_file`](Self::profile_file) with the file that the environment variable `WHATSIO_PROFILE` names, if
+    /// it is set.
+    pub fn profile_from_environment(mut self) -> Self {
+        match profile::from_environment() {
+            Ok(Some(profile)) => self.config.profile = profile,
+            Ok(None) => {}
+            Err(error) => self.profile_error = Some(error),
+        }
         self
     }
 
@@ -99,6 +124,9 @@ impl ClientBuilder {
     /// # Panics
     /// Outside a tokio runtime with time and I/O enabled, as all of tokio does.
     pub async fn start(self) -> Result<(Client, Events), StartError> {
+        if let Some(error) = self.profile_error {
+            return Err(error.into());
+        }
         let account = AccountId::new(&self.account)?;
         let storage = self.storage.ok_or(StartError::NoStore)??;
         let trust = Trust::with_pems(self.trusted.iter().map(String::as_str))?;
@@ -111,6 +139,7 @@ impl ClientBuilder {
         let core = Core::restore(self.config.clone(), seed, keys.into_iter().zip(records).collect())?;
 
         let (command_to, commands) = mpsc::channel(COMMANDS);
+        let (order_to, orders) = mpsc::channel(COMMANDS);
         let (handled_to, handled) = mpsc::unbounded_channel();
         let (event_to, events) = mpsc::channel(EVENTS);
         let (stopped_to, stopped) = watch::channel(None);
@@ -121,12 +150,13 @@ impl ClientBuilder {
             transport,
             clock: Clock::start(),
             commands,
+            orders,
             handled,
             events: event_to,
             stopped: stopped_to,
         };
         tokio::spawn(Driver::new(parts, core, self.connect).run());
-        Ok((Client::new(command_to, stopped), Events::new(events, handled_to)))
+        Ok((Client::new(command_to, order_to, stopped), Events::new(events, handled_to)))
     }
 }
 

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use whatsio_core::api::{
     Commit, CommitError, CommitId, Config, Envelope, Event, EventId, FaultReason, Input, LoadId, LoadRequest,
-    MessageId, Misuse, OpId, OpResult, Output, Recommendation, Record, SendReport,
+    MessageId, Misuse, OpId, OpResult, Output, ProtocolProfile, Recommendation, Record, SendReport,
 };
 use whatsio_core::client::Client as Core;
 use whatsio_core::types::{Jid, Now};
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Ask(Question),
     Connect(Reply<(), OperationError>),
     Disconnect(Reply<(), OperationError>),
+    SetProfile(Box<ProtocolProfile>, oneshot::Sender<()>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -49,7 +50,10 @@ pub(crate) struct Parts {
     pub(crate) storage: Storage,
     pub(crate) transport: Transport,
     pub(crate) clock: Clock,
+    /// Sends and operations: not taken while much waits to be written.
     pub(crate) commands: mpsc::Receiver<Command>,
+    /// Everything else.
+    pub(crate) orders: mpsc::Receiver<Command>,
     pub(crate) handled: mpsc::UnboundedReceiver<EventId>,
     pub(crate) events: mpsc::Sender<Envelope>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
@@ -134,8 +138,10 @@ impl Driver {
         let end = self.run_to_the_end().await;
         // Before the event channel closes, so that whoever sees the stream end can ask why.
         self.parts.stopped.send_replace(Some(end));
-        self.parts.commands.close();
-        while self.parts.commands.try_recv().is_ok() {}
+        for commands in [&mut self.parts.commands, &mut self.parts.orders] {
+            commands.close();
+            while commands.try_recv().is_ok() {}
+        }
         self.postponed.clear();
         self.give_up_waiting(end);
         if end != Stopped::Shutdown {
@@ -192,6 +198,7 @@ impl Driver {
             command = self.parts.commands.recv(), if take_commands => {
                 command.map_or(Wake::HandlesGone, Wake::Command)
             }
+            order = self.parts.orders.recv(), if !self.handles_gone => order.map_or(Wake::HandlesGone, Wake::Command),
             () = self.parts.events.closed(), if self.handles_gone => Wake::HandlesGone,
             () = until(deadline) => Wake::Deadline,
         }
@@ -276,6 +283,14 @@ impl Driver {
                 self.wanted = false;
                 let _ = done.send(self.core.disconnect(now).map_err(OperationError::from));
             }
+            Command::SetProfile(profile, done) => {
+                self.parts.config.profile = (*profile).clone();
+                if let Err(misuse) = self.core.set_profile(now, *profile) {
+                    tracing::debug!(%misuse, "the profile waits for the restored core");
+                }
+                self.wanted |= self.core.health(now).wanted;
+                let _ = done.send(());
+            }
             // Taken out by the loop, which alone can end.
             Command::Shutdown(done) => drop(done),
         }
@@ -354,6 +369,8 @@ impl Driver {
                 self.wanted = false;
             }
             Event::Faulted(reason) => self.fault = Some(*reason),
+            Event::Stalled { stage, .. } => tracing::warn!(%stage, "stalled"),
+            Event::Resumed { stage } => tracing::info!(%stage, "no longer stalled"),
             _ => {}
         }
         // Connections that come and go while nobody takes events must not fill the memory either.
@@ -388,8 +405,15 @@ impl Driver {
         }
         loop {
             tracing::warn!(pause = ?self.next_pause, "the store failed; restoring");
-            self.pause(self.next_pause).await?;
+            let leaving = self.pause(self.next_pause).await;
             self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
+            if let Some(done) = leaving {
+                self.leave().await;
+                if let Some(done) = done {
+                    let _ = done.send(());
+                }
+                return Err(Stopped::Shutdown);
+            }
             let read = self.parts.storage.load(self.parts.account.clone(), Core::root_keys()).await;
             if matches!(read, Err(LoadError::MovedAway)) {
                 self.tell_fenced();
@@ -415,30 +439,58 @@ impl Driver {
     }
 
     /// Waits; events still flow to the application, a shutdown is obeyed, other commands wait.
-    async fn pause(&mut self, length: Duration) -> Result<(), Stopped> {
+    /// Returns early, with who waits for the end if anybody does, when the client is to shut down.
+    async fn pause(&mut self, length: Duration) -> Option<Option<oneshot::Sender<()>>> {
         let end = Instant::now() + length;
         loop {
-            tokio::select! {
-                () = sleep_until(end) => return Ok(()),
+            let order = tokio::select! {
+                () = sleep_until(end) => return None,
                 permit = self.parts.events.reserve(), if !self.backlog.is_empty() => {
                     match (permit, self.backlog.pop_front()) {
                         (Ok(permit), Some(envelope)) => permit.send(envelope),
                         _ => self.backlog.clear(),
                     }
+                    continue;
                 }
                 command = self.parts.commands.recv(), if !self.handles_gone && self.postponed.len() < POSTPONED => {
                     match command {
-                        Some(Command::Shutdown(done)) => {
-                            let _ = done.send(());
-                            return Err(Stopped::Shutdown);
-                        }
                         Some(command) => self.postponed.push(command),
                         None => self.handles_gone = true,
                     }
+                    continue;
                 }
-                () = self.parts.events.closed(), if self.handles_gone => return Err(Stopped::Shutdown),
+                order = self.parts.orders.recv(), if !self.handles_gone => order,
+                () = self.parts.events.closed(), if self.handles_gone => return Some(None),
+            };
+            match order {
+                Some(Command::Shutdown(done)) => return Some(Some(done)),
+                // The restored core connects if that is wanted by then.
+                Some(Command::Connect(done)) => {
+                    self.wanted = true;
+                    let _ = done.send(Ok(()));
+                }
+                Some(Command::Disconnect(done)) => {
+                    self.wanted = false;
+                    let _ = done.send(Ok(()));
+                }
+                // A question is answered by the core that is gone: it knows what was, and nobody waits for the store.
+                Some(order) => self.obey(order),
+                None => self.handles_gone = true,
             }
         }
+    }
+
+    /// Tries once more to reach the store, for the last acknowledgements; without it there is nothing to wait for.
+    async fn leave(&mut self) {
+        let read = timeout(WIND_DOWN, self.parts.storage.load(self.parts.account.clone(), Core::root_keys())).await;
+        let (Ok(Ok((keys, records))), Ok(seed)) = (read, fresh_seed()) else { return };
+        let Ok(core) = Core::restore(self.parts.config.clone(), seed, keys.into_iter().zip(records).collect()) else {
+            return;
+        };
+        self.core = core;
+        self.fault = None;
+        self.drain();
+        self.wind_down().await;
     }
 
     fn connect_if_wanted(&mut self) {

@@ -1,5 +1,6 @@
 //! What can go wrong, one enum per family of calls.
 
+use crate::profile::ProfileError;
 use crate::transport::{ProxyError, TrustError};
 use whatsio_core::api::{MessageId, Misuse};
 use whatsio_core::client::RestoreError;
@@ -15,6 +16,9 @@ pub enum StartError {
     /// The account's name cannot name an account.
     #[error(transparent)]
     Account(#[from] InvalidAccountId),
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The proxy's URL is not understood.
     #[error(transparent)]
     Proxy(#[from] ProxyError),

@@ -15,7 +15,9 @@ use crate::content;
 use bytes::Bytes;
 use driver::Command;
 use tokio::sync::{mpsc, oneshot, watch};
-use whatsio_core::api::{ChatState, Health, MessageEvent, MessageId, Misuse, OpId, Restriction, SendReport};
+use whatsio_core::api::{
+    ChatState, Health, MessageEvent, MessageId, Misuse, OpId, ProtocolProfile, Restriction, SendReport,
+};
 use whatsio_core::client::{Client as Core, Identity};
 use whatsio_core::types::{Jid, Now};
 
@@ -27,6 +29,8 @@ use whatsio_core::types::{Jid, Now};
 #[derive(Clone, Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
+    /// What does not add to what waits to be written, and is therefore taken at any time.
+    orders: mpsc::Sender<Command>,
     stopped: watch::Receiver<Option<Stopped>>,
 }
 
@@ -45,8 +49,12 @@ impl Client {
         ClientBuilder::new()
     }
 
-    pub(crate) const fn new(commands: mpsc::Sender<Command>, stopped: watch::Receiver<Option<Stopped>>) -> Self {
-        Self { commands, stopped }
+    pub(crate) const fn new(
+        commands: mpsc::Sender<Command>,
+        orders: mpsc::Sender<Command>,
+        stopped: watch::Receiver<Option<Stopped>>,
+    ) -> Self {
+        Self { commands, orders, stopped }
     }
 
     /// Sends text and waits until the server has it, or refused it. While offline this waits for the connection.
@@ -185,7 +193,7 @@ impl Client {
     /// [`OperationError::Refused`] when it is connected already.
     pub async fn connect(&self) -> Result<(), OperationError> {
         let (done_to, done) = oneshot::channel();
-        self.order(Command::Connect(done_to)).await?;
+        self.urge(Command::Connect(done_to)).await?;
         self.answer(done).await?
     }
 
@@ -195,7 +203,7 @@ impl Client {
     /// [`OperationError::Refused`] when it is offline already.
     pub async fn disconnect(&self) -> Result<(), OperationError> {
         let (done_to, done) = oneshot::channel();
-        self.order(Command::Disconnect(done_to)).await?;
+        self.urge(Command::Disconnect(done_to)).await?;
         self.answer(done).await?
     }
 
@@ -215,14 +223,25 @@ impl Client {
         self.ask(|core| core.is_connected()).await
     }
 
-    /// How it is, for a monitor.
+    /// How it is at this moment: what waits, what stalls, since when.
     ///
     /// # Errors
     /// [`Stopped`] after the client has ended.
     pub async fn health(&self) -> Result<Health, Stopped> {
         let (reply_to, reply) = oneshot::channel();
-        self.order(Command::Ask(Box::new(move |core, now| drop(reply_to.send(core.health(now)))))).await?;
+        self.urge(Command::Ask(Box::new(move |core, now| drop(reply_to.send(core.health(now)))))).await?;
         self.answer(reply).await
+    }
+
+    /// Replaces the constants of the protocol while it runs. They count from the next connection on; a client that is
+    /// down because its version was refused connects again by itself. See [`profile`](crate::profile) for files.
+    ///
+    /// # Errors
+    /// [`Stopped`] after the client has ended.
+    pub async fn set_profile(&self, profile: ProtocolProfile) -> Result<(), Stopped> {
+        let (done_to, done) = oneshot::channel();
+        self.urge(Command::SetProfile(Box::new(profile), done_to)).await?;
+        self.answer(done).await
     }
 
     /// What the server does not let this account do, as far as it is known; see
@@ -244,7 +263,7 @@ impl Client {
     /// sends wait in the store for the next start.
     pub async fn shutdown(&self) {
         let (done_to, done) = oneshot::channel();
-        if self.commands.send(Command::Shutdown(done_to)).await.is_ok() {
+        if self.orders.send(Command::Shutdown(done_to)).await.is_ok() {
             let _ = done.await;
         }
         // The task has one more line to run: the reason of its end.
@@ -272,8 +291,15 @@ impl Client {
 
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Stopped> {
         let (reply_to, reply) = oneshot::channel();
-        self.order(Command::Ask(Box::new(move |core, _| drop(reply_to.send(question(core)))))).await?;
+        self.urge(Command::Ask(Box::new(move |core, _| drop(reply_to.send(question(core)))))).await?;
         self.answer(reply).await
+    }
+
+    async fn urge(&self, command: Command) -> Result<(), Stopped> {
+        match self.orders.send(command).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(why(&self.stopped).await),
+        }
     }
 
     async fn order(&self, command: Command) -> Result<(), Stopped> {
