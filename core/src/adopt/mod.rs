@@ -124,7 +124,11 @@ impl Adoption {
         let mut records = BTreeMap::new();
         write(&mut records, life::ID, &Life(epoch));
         write(&mut records, record_id(signed.id.number()), &signed);
-        let counter = PreKeyCounter::adopted(self.next_prekey, self.first_unconfirmed_prekey);
+        let counter = PreKeyCounter::adopted(
+            self.next_prekey,
+            self.first_unconfirmed_prekey,
+            self.prekeys.iter().map(|(number, _)| *number),
+        );
         write(&mut records, COUNTER_ID, &counter);
         for (number, private) in &self.prekeys {
             if let Some(id) = PreKeyId::new(*number) {

@@ -40,10 +40,14 @@ impl Default for PreKeyCounter {
 }
 
 impl PreKeyCounter {
-    /// As another client left them.
-    pub(crate) fn adopted(next: u32, unconfirmed: u32) -> Self {
+    /// As another client left them, with keys of these ids. That one knows no ids that are never uploaded; its own above
+    /// them stay somebody's, so ours begin behind. A key with the very last id could not be told from ours, and is given
+    /// up for it.
+    pub(crate) fn adopted(next: u32, unconfirmed: u32, ids: impl IntoIterator<Item = u32>) -> Self {
         let next = next.clamp(1, LAST_UPLOADED);
-        Self { next, unconfirmed: unconfirmed.clamp(1, next), uploaded: true, ..Self::default() }
+        let greatest = ids.into_iter().max().unwrap_or_default();
+        let next_private = greatest.saturating_add(1).clamp(LAST_UPLOADED + 1, LAST);
+        Self { next, unconfirmed: unconfirmed.clamp(1, next), uploaded: true, next_private, ..Self::default() }
     }
 
     /// Takes the next id to be uploaded.
@@ -138,6 +142,15 @@ mod tests {
         let mut counter = PreKeyCounter { next: LAST_UPLOADED, unconfirmed: LAST_UPLOADED, ..PreKeyCounter::default() };
         assert_eq!([counter.take(), counter.take()], [LAST_UPLOADED, 1]);
         assert_eq!(counter.unconfirmed(), [LAST_UPLOADED, 1]);
+    }
+
+    #[test]
+    fn private_ids_begin_after_those_that_another_client_gave_away() {
+        let mut counter = PreKeyCounter::adopted(10, 5, [7, LAST_UPLOADED + 8, LAST_UPLOADED + 3]);
+        assert_eq!(counter.take_private(), LAST_UPLOADED + 9);
+        assert_eq!(counter.taken(), [1..10, LAST_UPLOADED + 1..LAST_UPLOADED + 10], "and are deleted with the account");
+        assert_eq!(PreKeyCounter::adopted(10, 5, [7]).take_private(), LAST_UPLOADED + 1);
+        assert_eq!(PreKeyCounter::adopted(10, 5, [LAST]).take_private(), LAST);
     }
 
     #[test]
