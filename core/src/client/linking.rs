@@ -52,10 +52,15 @@ impl Client {
     /// [`Linked`](Event::Linked), or [`LinkFailed`](Event::LinkFailed).
     ///
     /// # Errors
-    /// [`Misuse::WrongState`] when none is asked for; [`Misuse::BadArgument`] for what is not an assertion.
+    /// [`Misuse::WrongState`] when none is asked for; [`Misuse::BadArgument`] for what is not an assertion, or not one
+    /// for the newest request: the right one is still asked for.
     pub fn provide_assertion(&mut self, now: Now, assertion_json: &str) -> Result<(), Misuse> {
         self.begin(now)?;
         let assertion = Assertion::parse(assertion_json).map_err(|error| Misuse::BadArgument(error.phrase()))?;
+        let asked = self.live.linking.passkey.as_ref().filter(|passkey| passkey.wait == PasskeyWait::Assertion);
+        if asked.is_some_and(|asked| asked.challenge.as_ref() != assertion.challenge()) {
+            return Err(Misuse::BadArgument("the assertion answers another request"));
+        }
         self.answer_passkey(PasskeyWait::Assertion, "no assertion is asked for", Verb::ProvideAssertion(assertion))
     }
 
@@ -81,7 +86,7 @@ impl Client {
     }
 
     fn answer_passkey(&mut self, turn: PasskeyWait, otherwise: &'static str, verb: Verb) -> Result<(), Misuse> {
-        if self.live.linking.passkey.is_none_or(|passkey| passkey.wait != turn) {
+        if self.live.linking.passkey.as_ref().is_none_or(|passkey| passkey.wait != turn) {
             return Err(Misuse::WrongState(otherwise));
         }
         self.enqueue(Job::Verb(verb));

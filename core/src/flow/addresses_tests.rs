@@ -12,14 +12,14 @@ use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::{Cache, DURABLE, Miss, Staged};
 use crate::types::{Jid, Now, Seed, Server, Username};
 
-const NOW: Now = Now { mono: 0, unix: 1_790_000_000_000 };
+pub(super) const NOW: Now = Now { mono: 0, unix: 1_790_000_000_000 };
 
 /// A store that has everything at hand, as a client's cache is after its loads.
 #[derive(Default)]
-struct Memory(Cache);
+pub(super) struct Memory(Cache);
 
 impl Memory {
-    fn run<T>(&mut self, mut act: impl FnMut(&mut Txn<'_>) -> Result<T, Miss>) -> T {
+    pub(super) fn run<T>(&mut self, mut act: impl FnMut(&mut Txn<'_>) -> Result<T, Miss>) -> T {
         loop {
             let mut rng = Rng::new(&Seed::new([0; 32]));
             let mut txn = Txn::new(NOW, &mut rng, &mut self.0);

@@ -5,7 +5,7 @@
 use super::{Effect, Live, Me, Step, Stop, Txn, TxnExt, learn, pair_code, pair_passkey, pair_qr};
 use crate::api::{Config, Event, LinkFailure, LinkFailureReason, LinkStep, OpId, OpResult};
 use crate::crypto::Secret;
-use crate::pairing::{LinkRefusal, adv};
+use crate::pairing::{Challenge, LinkRefusal, adv};
 use crate::stanza::{Ack, Notification, NotificationKind, PairDeviceSign, PairSuccess, Refusal};
 use crate::state::Miss;
 use crate::state::account::{self, Account, Linked};
@@ -78,9 +78,11 @@ pub(crate) struct CodeNow {
 }
 
 /// A linking that a passkey has to allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PasskeyNow {
     pub(crate) wait: PasskeyWait,
+    /// What an assertion must answer, while one is asked for.
+    pub(crate) challenge: Option<Challenge>,
     /// On the monotonic clock; `None` when the time is over.
     pub(crate) until: Option<u64>,
 }
@@ -97,7 +99,7 @@ pub(crate) enum PasskeyWait {
 }
 
 /// What changes about a way of linking that is under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Under {
     /// The code to be typed.
     Code(Option<CodeNow>),
@@ -111,7 +113,7 @@ impl LinkingNow {
     /// When a code is over.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let code = self.code.and_then(|code| code.until);
-        let passkey = self.passkey.and_then(|passkey| passkey.until);
+        let passkey = self.passkey.as_ref().and_then(|passkey| passkey.until);
         [self.qr.as_ref().map(|qr| qr.until), code, passkey].into_iter().flatten().min()
     }
 

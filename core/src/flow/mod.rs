@@ -24,6 +24,8 @@ mod notifications;
 mod pair_code;
 mod pair_passkey;
 mod pair_qr;
+#[cfg(test)]
+mod passkey_tests;
 pub(crate) mod peers;
 mod placeholder;
 mod prekeys;

@@ -12,7 +12,7 @@ use crate::api::{CodePurpose, Config, Event, LinkFailureReason, LinkStep, OpResu
 use crate::crypto::{KeyPair, Secret};
 use crate::pairing::passkey::{AwaitingConfirmation, AwaitingPrimaryIdentity, PairingInformation};
 use crate::pairing::passkey::{handoff_key, handoff_proof};
-use crate::pairing::{Assertion, assertion, payload};
+use crate::pairing::{Assertion, Challenge, assertion, payload};
 use crate::stanza::{
     CompanionNonce, EncryptedPairing, FetchPasskeyOptions, FetchPasskeyReference, PasskeyNotice, PasskeyPrologue,
 };
@@ -50,17 +50,22 @@ fn begin(
     options: Option<&Bytes>,
 ) {
     let options = options.filter(|options| assertion::is_request(options));
-    match (linking.passkey.take(), options) {
-        (Some(attempt), options) if attempt.stage.request() == options => return,
-        (Some(attempt), Some(request)) if matches!(attempt.stage, PasskeyStage::Request) => {
-            return advance(txn, live, linking, attempt, PasskeyStage::Assertion { request: request.clone() });
+    let before = linking.passkey.take();
+    match (&before, options) {
+        (Some(attempt), options) if options.is_none_or(|options| attempt.stage.request() == Some(options)) => return,
+        (Some(PasskeyAttempt { stage: PasskeyStage::Request, .. }), Some(request)) => {
+            let (Some(attempt), stage) = (before, PasskeyStage::Assertion { request: request.clone() }) else { return };
+            return advance(txn, live, linking, attempt, stage);
         }
         _ => {}
     }
     let now = txn.now.unix;
+    // Another request may be about the secret that was scanned first, or about the renewed one that was shown since:
+    // which of them the phone knows cannot be told, and a wrong proof is worse than none. People compare codes.
+    let proof_ms = if before.is_some() { 0 } else { HANDOFF_MS };
     let attempt = PasskeyAttempt {
         handoff_key: handoff_key(&account.adv_secret),
-        handoff_until: now.saturating_add(HANDOFF_MS),
+        handoff_until: now.saturating_add(proof_ms),
         until: now.saturating_add(VALID_MS),
         stage: options.map_or(PasskeyStage::Request, |request| PasskeyStage::Assertion { request: request.clone() }),
     };
@@ -113,6 +118,10 @@ pub(super) fn provide(txn: &mut Txn<'_>, live: &Live, given: &Assertion) -> Resu
     let mut linking = linking::read(txn)?;
     let Some(attempt) = linking.passkey.take() else { return Ok(()) };
     let PasskeyStage::Assertion { request } = &attempt.stage else { return Ok(()) };
+    // The server has asked for another one since; the application is asked for that.
+    if given.challenge() != Challenge::in_object(request).as_ref() {
+        return Ok(());
+    }
     let stage = PasskeyStage::Reference { request: request.clone(), assertion: given.json().clone() };
     advance(txn, live, linking, attempt, stage);
     Ok(())
@@ -233,7 +242,7 @@ pub(super) fn handed_over(txn: &mut Txn<'_>, live: &Live, asked: &EncryptedPairi
 /// The time is over, as the clock says that nobody sets back; a step that was taken meanwhile has set it anew.
 pub(super) fn over(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     let linking = linking::read(txn)?;
-    let is_good = live.linking.passkey.is_none_or(|passkey| passkey.until.is_some());
+    let is_good = live.linking.passkey.as_ref().is_none_or(|passkey| passkey.until.is_some());
     let step = linking.passkey.as_ref().filter(|_| !is_good).map(|attempt| attempt.stage.step());
     if let Some(step) = step {
         fail(txn, live, linking, step, LinkFailureReason::Expired);
@@ -305,7 +314,11 @@ fn prologue(attempt: &PasskeyAttempt, json: &Bytes, keys: &PasskeyKeys) -> Optio
 /// Tells the machine what is awaited, and for how long.
 fn note(txn: &mut Txn<'_>, attempt: &PasskeyAttempt, wait: PasskeyWait) {
     let until = Some(txn.now.mono.saturating_add(left_ms(attempt.until, txn.now.unix)));
-    txn.change(Step::Linking(Under::Passkey(Some(PasskeyNow { wait, until }))));
+    let challenge = match &attempt.stage {
+        PasskeyStage::Assertion { request } => Challenge::in_object(request),
+        _ => None,
+    };
+    txn.change(Step::Linking(Under::Passkey(Some(PasskeyNow { wait, challenge, until }))));
 }
 
 fn keep(txn: &mut Txn<'_>, mut linking: Linking, attempt: PasskeyAttempt) {

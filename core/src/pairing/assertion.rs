@@ -12,7 +12,12 @@ use thiserror::Error;
 pub struct Assertion {
     credential_id: Bytes,
     json: Bytes,
+    challenge: Option<Challenge>,
 }
+
+/// What a passkey signs, so that its assertion is worth something for one request only.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Challenge(Bytes);
 
 /// Why a text is not an assertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -66,10 +71,20 @@ impl Assertion {
         let credential_id =
             unbase64(id).filter(|id| (1..=MOST_ID_BYTES).contains(&id.len())).ok_or(AssertionError::Id)?;
         let response = object.object("response").ok_or(AssertionError::Response)?;
-        for part in ["clientDataJSON", "authenticatorData", "signature"] {
-            response.text(part).and_then(unbase64).filter(|bytes| !bytes.is_empty()).ok_or(AssertionError::Response)?;
-        }
-        Ok(Self { credential_id: credential_id.into(), json: Bytes::copy_from_slice(json.as_bytes()) })
+        let part = |name: &str| {
+            let bytes = response.text(name).and_then(unbase64).filter(|bytes| !bytes.is_empty());
+            bytes.ok_or(AssertionError::Response)
+        };
+        part("authenticatorData")?;
+        part("signature")?;
+        let challenge = Challenge::in_object(&part("clientDataJSON")?);
+        let json = Bytes::copy_from_slice(json.as_bytes());
+        Ok(Self { credential_id: credential_id.into(), json, challenge })
+    }
+
+    /// The challenge that was signed, as the client data says; `None` if they say none.
+    pub(crate) const fn challenge(&self) -> Option<&Challenge> {
+        self.challenge.as_ref()
     }
 
     /// Which passkey signed it; raw bytes.
@@ -89,13 +104,26 @@ impl Assertion {
 /// with a challenge. At most [`Assertion::MOST_BYTES`].
 #[must_use]
 pub fn is_request(json: &[u8]) -> bool {
-    let Some(text) = std::str::from_utf8(json).ok().filter(|text| text.len() <= Assertion::MOST_BYTES) else {
-        return false;
-    };
-    let Some(object) = Object::parse(text) else { return false };
-    // Some servers hand over what `navigator.credentials.get` takes, which wraps the options.
-    let options = object.object("publicKey").unwrap_or(&object);
-    options.text("challenge").and_then(unbase64).is_some_and(|challenge| !challenge.is_empty())
+    Challenge::in_object(json).is_some()
+}
+
+impl Challenge {
+    /// The challenge in the options of a request, or in client data.
+    pub(crate) fn in_object(json: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(json).ok().filter(|text| text.len() <= Assertion::MOST_BYTES)?;
+        let object = Object::parse(text)?;
+        // Some servers hand over what `navigator.credentials.get` takes, which wraps the options.
+        let options = object.object("publicKey").unwrap_or(&object);
+        let challenge = options.text("challenge").and_then(unbase64).filter(|challenge| !challenge.is_empty())?;
+        Some(Self(challenge.into()))
+    }
+}
+
+/// It belongs to the account's passkey.
+impl std::fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Challenge(..)")
+    }
 }
 
 /// Bytes written in base64url, with or without padding.
@@ -144,6 +172,21 @@ mod tests {
         assert_eq!(changed("\"response\"", "\"answer\""), AssertionError::Response);
         let long = GOOD.replace("MEU", &"A".repeat(Assertion::MOST_BYTES));
         assert_eq!(Assertion::parse(&long), Err(AssertionError::TooLong));
+    }
+
+    #[test]
+    fn an_assertion_says_which_challenge_it_answers() {
+        let with = |client_data: &str| {
+            let encoded = URL_SAFE_NO_PAD.encode(client_data);
+            Assertion::parse(&GOOD.replace("e30", &encoded)).unwrap().challenge().cloned()
+        };
+        let asked = Challenge::in_object(br#"{"challenge":"AQID"}"#);
+        assert!(asked.is_some());
+        assert_eq!(with(r#"{"type":"webauthn.get","challenge":"AQID"}"#), asked);
+        assert_eq!(with(r#"{"challenge":"AQID="}"#), asked, "padding says nothing");
+        assert_ne!(with(r#"{"challenge":"AQIE"}"#), asked);
+        assert_eq!(with("{}"), None);
+        assert_eq!(format!("{asked:?}"), "Some(Challenge(..))");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod primary;
 pub mod qr;
 
 pub use adv::{AdvError, DeviceIdentity, LinkRefusal, Linked};
+pub(crate) use assertion::Challenge;
 pub use assertion::{Assertion, AssertionError};
 pub use code::{Code, CodeError};
 pub use key_index::KeyIndexList;

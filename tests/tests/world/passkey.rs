@@ -275,6 +275,40 @@ fn a_clock_that_is_set_back_does_not_keep_the_time_from_being_over() {
 }
 
 #[test]
+fn after_a_second_scan_people_compare_codes() {
+    let (mut world, ann) = ready(243);
+    scan(&mut world, ann);
+    world.settle();
+    scan(&mut world, ann);
+    world.settle();
+    assert_eq!(requests(&world, ann).len(), 2);
+    provide(&mut world, ann);
+    world.settle();
+    assert_eq!(compared(&world, ann).last().cloned(), shown_by_phone(&world), "both show the same");
+    confirm(&mut world, ann);
+    world.pass_until(60_000, |world| world.hosts[ann.0].client.is_connected());
+    assert_eq!(failures(&world, ann), []);
+}
+
+#[test]
+fn an_assertion_for_another_request_is_not_taken_and_the_right_one_still_is() {
+    let (mut world, ann) = ready(244);
+    scan(&mut world, ann);
+    world.settle();
+    let old = assertion(&mut world, ann);
+    scan(&mut world, ann);
+    world.settle();
+    let now = world.now;
+    let refused = world.host(ann).client.provide_assertion(now, &old);
+    assert_eq!(refused, Err(Misuse::BadArgument("the assertion answers another request")));
+    provide(&mut world, ann);
+    world.settle();
+    confirm(&mut world, ann);
+    world.pass_until(60_000, |world| world.hosts[ann.0].client.is_connected());
+    assert_eq!(failures(&world, ann), []);
+}
+
+#[test]
 fn only_what_is_asked_for_is_taken_and_only_if_it_is_an_assertion() {
     let (mut world, ann) = ready(233);
     let now = world.now;
