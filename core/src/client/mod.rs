@@ -608,10 +608,17 @@ impl Client {
     fn wiping(&mut self) -> Vec<Job> {
         let peers: Option<PeerCounter> = self.root(state::peer::COUNTER_ID).ok().flatten();
         let prekeys: Option<PreKeyCounter> = self.root(state::prekeys::COUNTER_ID).ok().flatten();
-        if peers.is_none() && prekeys.is_none() {
+        let sends: Option<OutboxCursor> = self.root(state::outbox::CURSOR_ID).ok().flatten();
+        let sends = sends.unwrap_or_default();
+        if peers.is_none() && prekeys.is_none() && sends.oldest == sends.next && sends.behind.is_empty() {
             return Vec::new();
         }
-        let mut jobs: Vec<Job> = chunks(PeerId::SELF.0, peers.unwrap_or_default().0).map(Job::WipePeers).collect();
+        let mut jobs: Vec<Job> = chunks(sends.oldest, sends.next).map(Job::WipeSends).collect();
+        jobs.extend(
+            sends.behind.iter().filter(|behind| **behind < sends.oldest).map(|one| Job::WipeSends(*one..one + 1)),
+        );
+        let peers = chunks(PeerId::SELF.0, peers.unwrap_or_default().0).map(Job::WipePeers);
+        jobs.extend(peers);
         for ids in prekeys.unwrap_or_default().taken() {
             let step = usize::try_from(WIPE_AT_ONCE).unwrap_or(1);
             let starts = ids.clone().step_by(step);

@@ -65,6 +65,8 @@ pub(crate) enum Job {
     Forget,
     /// Delete what belonged to peers of an account that is gone.
     WipePeers(Range<u64>),
+    /// Delete the sends of an account that is gone.
+    WipeSends(Range<u64>),
     /// Delete the prekeys of an account that is gone.
     WipePreKeys(Range<u32>),
     /// Delete the counters of an account that is gone; nothing else is left of it.
@@ -117,6 +119,7 @@ impl Job {
             | Self::Remember(_)
             | Self::Forget
             | Self::WipePeers(_)
+            | Self::WipeSends(_)
             | Self::WipePreKeys(_)
             | Self::WipeCounters
             | Self::Replay(_)
@@ -146,6 +149,7 @@ impl Job {
             | Self::Remember(_)
             | Self::Forget
             | Self::WipePeers(_)
+            | Self::WipeSends(_)
             | Self::WipePreKeys(_)
             | Self::WipeCounters
             | Self::Replay(_)
@@ -186,8 +190,9 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Remember(key) => connect::remember(txn, *key)?,
         Job::Forget => return wipe::account(txn, live),
         Job::WipePeers(numbers) => return wipe::peers(txn, numbers.clone()),
+        Job::WipeSends(sequences) => return wipe::sends(txn, sequences.clone()),
         Job::WipePreKeys(ids) => wipe::prekeys(txn, ids.clone()),
-        Job::WipeCounters => wipe::counters(txn),
+        Job::WipeCounters => return wipe::counters(txn),
         Job::Verb(verb) => return run_verb(txn, live, config, verb),
         Job::Inbound(incoming) => return run_inbound(txn, live, config, incoming),
         Job::LoggedIn(success) => return connect::logged_in(txn, live, success),

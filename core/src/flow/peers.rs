@@ -26,6 +26,9 @@ pub(crate) fn resolve(txn: &mut Txn<'_>, jid: &Jid) -> Result<PeerId, Miss> {
         peer.lid = Some(jid);
     } else if jid.is_pn_family() {
         peer.pn = Some(jid);
+    } else {
+        // Neither: still it must be found when everything of the peer is deleted.
+        peer.former.push(alias_id(&jid));
     }
     txn.write(COUNTER_ID, &PeerCounter(next + 1));
     txn.write(id.record_id(), &peer);

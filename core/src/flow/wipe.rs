@@ -1,4 +1,4 @@
-//! Forgetting an account that is no longer linked: every key and session goes, piece by piece, before it can link again.
+//! Forgetting an account that is no longer linked: every key, every session and all that was sent goes, piece by piece, before it can link again.
 //!
 //! A crash in between is no matter: the counters go last, and a restart that finds them without an account goes on.
 
@@ -8,14 +8,16 @@ use crate::state::account::{self, Account};
 use crate::state::asked::{self, Asked};
 use crate::state::devices::DeviceList;
 use crate::state::linking::{self, Linking};
+use crate::state::outbox::{self, Entry, OutboxCursor, Sequence};
 use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
 use crate::state::prekeys::{PreKeyCounter, record_id};
 use crate::state::ratchets::{Identity, IdentitySeen};
-use crate::state::resends::{self, Allowance};
+use crate::state::resends::{self, Allowance, Resends};
 use crate::state::restriction::{self, Restricted};
 use crate::state::spent::{self, SpentPreKeys};
 use crate::state::tokens::ContactTokens;
 use crate::state::{self, Stored};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Signed prekeys before the newest that may still be there.
@@ -61,6 +63,19 @@ pub(crate) fn peers(txn: &mut Txn<'_>, numbers: Range<u64>) -> Result<(), Stop> 
     Ok(())
 }
 
+/// Deletes the sends with these sequence numbers: what they said, under which ids, and who asked for them again.
+pub(crate) fn sends(txn: &mut Txn<'_>, sequences: Range<u64>) -> Result<(), Stop> {
+    txn.expect(sequences.clone().map(|sequence| Entry::key(outbox::record_id(sequence))))?;
+    for sequence in sequences {
+        if let Some(entry) = txn.read::<Entry>(outbox::record_id(sequence))? {
+            txn.delete::<Sequence>(entry.id.as_str().to_owned());
+        }
+        txn.delete::<Entry>(outbox::record_id(sequence));
+        txn.delete::<Resends>(resends::record_id(sequence));
+    }
+    Ok(())
+}
+
 /// Deletes the one-time prekeys with these ids.
 pub(crate) fn prekeys(txn: &mut Txn<'_>, ids: Range<u32>) {
     for id in ids {
@@ -68,10 +83,16 @@ pub(crate) fn prekeys(txn: &mut Txn<'_>, ids: Range<u32>) {
     }
 }
 
-/// Deletes what says how much there was.
-pub(crate) fn counters(txn: &mut Txn<'_>) {
+/// Deletes what says how much there was. Sends keep their numbering: nobody may take an old number for a new send.
+pub(crate) fn counters(txn: &mut Txn<'_>) -> Result<(), Stop> {
+    if let Some(OutboxCursor { next, .. }) = txn.read::<OutboxCursor>(outbox::CURSOR_ID)? {
+        let cursor = OutboxCursor { oldest: next, first: next, pending: next, next, behind: BTreeSet::new() };
+        txn.write(outbox::CURSOR_ID, &cursor);
+    }
+    txn.delete::<Allowance>(resends::PHONE_ID);
     txn.delete::<PeerCounter>(state::peer::COUNTER_ID);
     txn.delete::<PreKeyCounter>(state::prekeys::COUNTER_ID);
     txn.delete::<Asked>(asked::ID);
     txn.delete::<SpentPreKeys>(spent::ID);
+    Ok(())
 }
