@@ -15,6 +15,9 @@ use whatsio_core::message::{Text, text_of};
 use whatsio_core::relay::{LinkId, Relay, RelayConfig, RelayEvent, RelayInput, RelayOutput};
 use whatsio_core::types::{Jid, Now, Seed};
 
+/// Stores take no longer ids.
+const MAX_ID_BYTES: usize = 255;
+
 /// Names a client of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(pub usize);
@@ -40,6 +43,8 @@ pub struct Host {
     pub events: Vec<Envelope>,
     /// How the host behaves.
     pub manners: Manners,
+    /// How often records were asked for.
+    pub loads: usize,
     /// When a connection was asked for.
     pub opens: Vec<u64>,
     /// Bytes written to the socket, for searching them.
@@ -103,6 +108,7 @@ impl World {
             store: BTreeMap::new(),
             events: Vec::new(),
             manners: Manners::default(),
+            loads: 0,
             opens: Vec::new(),
             written: Vec::new(),
             epoch: Epoch::default(),
@@ -353,6 +359,7 @@ impl World {
         match output {
             Output::Load(request) if host.manners.hold_loads => host.held_loads.push(request),
             Output::Load(request) => {
+                host.loads += 1;
                 let records = request.keys.iter().map(|key| host.store.get(key).cloned()).collect();
                 host.client.handle(now, Input::Loaded(request.id, records)).unwrap();
             }
@@ -426,7 +433,12 @@ impl Host {
     }
 
     fn answer(&mut self, now: Now, commit: Commit, result: Result<(), CommitError>) {
-        let result = if commit.epoch < self.epoch { Err(CommitError::Fenced) } else { result };
+        let is_unstorable = commit.writes.iter().any(|(key, _)| key.id.len() > MAX_ID_BYTES);
+        let result = match result {
+            _ if commit.epoch < self.epoch => Err(CommitError::Fenced),
+            _ if is_unstorable => Err(CommitError::Fatal),
+            result => result,
+        };
         let answer = match result {
             Ok(()) => {
                 self.epoch = commit.epoch;

@@ -173,7 +173,10 @@ pub(crate) fn informed(txn: &mut Txn<'_>, live: &Live, news: &InfoBroadcast) -> 
     Ok(())
 }
 
+/// Bytes of a user part that callers may hand in; real ones stay below 20.
+const USER_BYTES: usize = 128;
+
 /// Whether `jid` can be sent to: a user, by phone number or LID.
 pub(crate) fn is_user(jid: &Jid) -> bool {
-    !jid.user().is_empty() && (jid.is_pn_family() || jid.is_lid_family())
+    (1..=USER_BYTES).contains(&jid.user().len()) && (jid.is_pn_family() || jid.is_lid_family())
 }

@@ -7,6 +7,7 @@ use super::record::{BadRecord, Stored, open, seal};
 use crate::api::{Record, Space};
 use crate::types::{Jid, Server, Username};
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 const VERSION: u8 = 1;
 
@@ -96,9 +97,21 @@ impl Peer {
     }
 }
 
+/// Bytes of an address that are the id of a record as they are; real addresses stay far below.
+const LONGEST_ID: usize = 200;
+
 /// The id of the record that says who `jid` belongs to. Each family of servers names one set of users.
+///
+/// Stores refuse long ids for good, and an address can be as long as whoever wrote it likes: one that is too long is
+/// kept under its hash. No address has a `#` and no `@`.
 pub(crate) fn alias_id(jid: &Jid) -> Bytes {
-    Bytes::from(canonical(jid).to_string())
+    let text = canonical(jid).to_string();
+    if text.len() <= LONGEST_ID {
+        return Bytes::from(text);
+    }
+    let mut id = vec![b'#'];
+    id.extend_from_slice(&Sha256::digest(text.as_bytes()));
+    Bytes::from(id)
 }
 
 /// The id of the record that says who has chosen `name`. No address begins with an `@`.

@@ -23,6 +23,7 @@ mod poison;
 mod prekeys;
 mod report;
 mod retry;
+mod sending;
 mod storage;
 mod tokens;
 mod trouble;
