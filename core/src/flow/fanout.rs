@@ -139,12 +139,19 @@ fn lists(
     txn.expect([DeviceList::key(PeerId::SELF.record_id()), DeviceList::key(peer.record_id())])?;
     let mut needs = Vec::new();
     let mut list = |txn: &mut Txn<'_>, peer: PeerId, user: Jid| -> Result<Option<DeviceList>, Stop> {
-        let found = devices::usable(txn, peer)?;
         let need = Need::Devices(user);
-        if found.is_none() && !settled.contains_key(&need) {
-            needs.push(need);
+        match settled.get(&need) {
+            // It may have changed again while this send waited: the next one asks, or this one would never end.
+            Some(Ok(())) => Ok(txn.read::<DeviceList>(peer.record_id())?),
+            Some(Err(_)) => Ok(devices::usable(txn, peer)?),
+            None => {
+                let found = devices::usable(txn, peer)?;
+                if found.is_none() {
+                    needs.push(need);
+                }
+                Ok(found)
+            }
         }
-        Ok(found)
     };
     let own = list(txn, PeerId::SELF, me.pn.to_user())?;
     let theirs = if peer == PeerId::SELF { own.clone() } else { list(txn, peer, chat.to_user())? };
