@@ -9,4 +9,5 @@
 
 mod doctor;
 mod link;
+mod secrets;
 mod support;
