@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Print what happens to the account: messages, receipts, presence, and all else that the library tells.
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
+    /// List the chats that this device has seen: what `watch` has shown and `send` has sent.
+    #[command(after_help = CHATS_HELP)]
+    Chats(ChatsArgs),
     /// Say what is wrong with the account and what to do about it.
     ///
     /// Looks at the database, then connects. Connecting takes the account over from another process that runs it; with
@@ -186,6 +189,13 @@ pub(crate) struct DoctorArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ChatsArgs {
+    /// Print one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
     /// Frames as hex digits, or files: text with one frame in hex per line, JSON with "hex" members, or raw bytes of one
     /// frame. A dash reads standard input.
@@ -268,6 +278,14 @@ Examples:
   whatsio watch --count 1 --timeout 30
 
 Every event is printed once; what was not printed before the command ended is shown by the next one.";
+
+const CHATS_HELP: &str = "\
+Examples:
+  whatsio chats
+  whatsio chats --json | jq 'select(.unread > 0) | .chat'
+
+The last active chat comes first: its address, when the last message was, the other side's name, messages not yet read or
+answered. Kept sealed beside the account; chats from before this device was linked are not known here.";
 
 const SESSION_HELP: &str = "\
 Examples:

@@ -2,6 +2,7 @@
 
 mod args;
 mod chat;
+mod chats;
 mod commands;
 mod failure;
 mod http;
@@ -42,6 +43,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Watch(args) => commands::watch::run(&global, args).await,
         Command::Doctor(args) => commands::doctor::run(&global, args).await,
         Command::Session(args) => commands::session::run(&global, args),
+        Command::Chats(args) => commands::chats::run(&global, &args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Completions(args) => commands::completions::run(&args),

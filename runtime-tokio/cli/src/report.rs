@@ -107,9 +107,6 @@ fn body(event: &Event) -> Value {
             "notice": disconnect.notice.as_ref().and_then(|notice| notice.message.as_deref()),
             "notice_url": disconnect.notice.as_ref().and_then(|notice| notice.url.as_deref()),
         }),
-        Event::Stalled { stage, since_ms } => json!({ "type": "stalled", "stage": stage.word(), "since_ms": since_ms }),
-        Event::Resumed { stage } => json!({ "type": "resumed", "stage": stage.word() }),
-        Event::ClientExpiring { at } => json!({ "type": "client_expiring", "at": at }),
         Event::MessageReceived(message) => json!({
             "type": "message",
             "id": message.id.as_str(),

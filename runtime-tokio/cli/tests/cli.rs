@@ -28,7 +28,7 @@ fn help_explains_exit_status_and_every_command_has_examples() {
     let (code, out, err) = run(&["--help"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("Exit status:") && out.contains("NO_COLOR"), "{out}");
-    for command in ["demo", "relay", "link", "send", "watch", "doctor", "session", "inspect", "completions"] {
+    for command in ["demo", "relay", "link", "send", "watch", "chats", "doctor", "session", "inspect", "completions"] {
         let (code, out, _) = run(&[command, "--help"]);
         assert_eq!(code, Some(0), "{command}");
         assert!(out.contains("Examples:") && out.contains(&format!("whatsio {command}")), "{command}: {out}");

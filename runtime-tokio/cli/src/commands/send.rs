@@ -1,6 +1,7 @@
 //! Sends one text message.
 
 use crate::args::{Global, SendArgs};
+use crate::chats::Chats;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::{chat, session};
@@ -19,10 +20,11 @@ pub(crate) async fn run(global: &Global, args: SendArgs) -> Result<ExitCode, Fai
     if text.is_empty() {
         return Err(Failure::Other("there is nothing to say: the text is empty".into()));
     }
+    let chats = Chats::open(global)?;
     let (client, mut events) = session::start_linked(global).await?;
     let sending = async {
         let queued = client.queue(&to, content::text(&text), None).await?;
-        until_reported(&client, &mut events, queued.id()).await
+        until_reported(&client, &mut events, &chats, queued.id()).await
     };
     let result = timeout(args.timeout, sending).await;
     client.shutdown().await;
@@ -37,11 +39,17 @@ pub(crate) async fn run(global: &Global, args: SendArgs) -> Result<ExitCode, Fai
 
 /// Waits for the report of `id`. Other reports and receipts are of no use to a later command, so they are handled;
 /// messages stay for `watch`.
-async fn until_reported(client: &Client, events: &mut Events, id: &MessageId) -> Result<SendReport, Failure> {
+async fn until_reported(
+    client: &Client,
+    events: &mut Events,
+    chats: &Chats,
+    id: &MessageId,
+) -> Result<SendReport, Failure> {
     while let Some(event) = events.next().await {
         match event.event() {
             Event::SendFinished(report) if report.id == *id => {
                 let report = (**report).clone();
+                chats.note(event.id(), event.event())?;
                 event.handled();
                 return Ok(report);
             }

@@ -1,6 +1,7 @@
 //! Prints events.
 
 use crate::args::{Global, WatchArgs};
+use crate::chats::Chats;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::{report, session};
@@ -13,12 +14,13 @@ use whatsio::{Client, Events};
 
 pub(crate) async fn run(global: &Global, args: WatchArgs) -> Result<ExitCode, Failure> {
     let (client, mut events) = session::start_linked(global).await?;
-    let result = watch(&args, &client, &mut events).await;
+    let chats = Chats::open(global)?;
+    let result = watch(&args, &client, &mut events, &chats).await;
     client.shutdown().await;
     result
 }
 
-async fn watch(args: &WatchArgs, client: &Client, events: &mut Events) -> Result<ExitCode, Failure> {
+async fn watch(args: &WatchArgs, client: &Client, events: &mut Events, chats: &Chats) -> Result<ExitCode, Failure> {
     let end = Instant::now() + args.timeout.unwrap_or(Duration::from_secs(365 * 86_400));
     let style = Style::of_stdout();
     let mut left = args.count;
@@ -57,6 +59,7 @@ async fn watch(args: &WatchArgs, client: &Client, events: &mut Events) -> Result
             return Err(Failure::Ended(disconnect.reason.clone()));
         }
         if !args.peek {
+            chats.note(event.id(), event.event())?;
             event.handled();
         }
     }

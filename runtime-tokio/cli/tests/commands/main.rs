@@ -7,6 +7,7 @@
     reason = "a failing test panics"
 )]
 
+mod chats;
 mod doctor;
 mod link;
 mod secrets;

@@ -3,7 +3,7 @@
 use super::{ListArgs, account};
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::session;
+use crate::{chats, session};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
@@ -16,7 +16,10 @@ pub(super) fn list(global: &Global, args: &ListArgs) -> Result<ExitCode, Failure
     let store = session::open(global)?;
     let mut accounts = Vec::new();
     for account in store.accounts()? {
-        // One that was erased since is none.
+        // One that was erased since is none, and neither is a list of chats.
+        if chats::is_list(&account) {
+            continue;
+        }
         if let Some(standing) = store.standing(&account)? {
             accounts.push((state(&store, &account)?.word(), account, standing));
         }

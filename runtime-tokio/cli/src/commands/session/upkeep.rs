@@ -3,7 +3,7 @@
 use super::{ConfirmedArgs, account};
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::session;
+use crate::{chats, session};
 use std::process::ExitCode;
 use whatsio_store::{Administer, SqliteStore};
 
@@ -48,6 +48,7 @@ pub(super) fn remove(global: &Global, args: &ConfirmedArgs) -> Result<ExitCode, 
         return Err(Failure::Usage("say --yes to remove the account and all its keys for good"));
     }
     store.erase(&account).map_err(Failure::cannot_write)?;
+    store.erase(&chats::list_of(account.as_str())?).map_err(Failure::cannot_write)?;
     eprintln!("{account} is removed; unlink the device on the phone too");
     Ok(ExitCode::SUCCESS)
 }
