@@ -110,6 +110,10 @@ impl Failure {
             Self::Export(ExportError::MovedAway(_)) => {
                 "export it where it was imported; if it never was, `whatsio session reclaim`"
             }
+            Self::Export(ExportError::StillMarked { .. }) => "free space, then `whatsio session reclaim --yes`",
+            Self::Export(ExportError::PerhapsWritten(_)) => {
+                "copy the file to another disk; or delete it, then `whatsio session reclaim --yes`"
+            }
             Self::Import(ImportError::Copy) => {
                 "if the account has not run since and never will elsewhere: --accept-copy; else link again"
             }

@@ -7,7 +7,9 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use whatsio_core::api::{Commit, CommitError, CommitId, Epoch, Key, Record, Space};
 use whatsio_store::transfer::{Export, ExportError, Import, ImportError, Lock, ReadError, export, export_file, import};
-use whatsio_store::{AccountId, Administer, LoadError, MemoryStore, SqliteStore, Store, StoreKey};
+use whatsio_store::{
+    AccountId, Administer, CreateError, LoadError, MemoryStore, Records, SqliteStore, Standing, Store, StoreKey,
+};
 
 fn name(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
@@ -219,6 +221,79 @@ fn file_is_for_its_owner_appears_whole_and_replaces_none() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     let file = std::fs::File::open(&path).unwrap();
     assert_eq!(import(&MemoryStore::new(), &key(1), &Import::default(), file).unwrap().records, 1);
+}
+
+/// A store on a disk that is full while `partial` takes its room.
+struct FullDisk {
+    store: MemoryStore,
+    partial: std::path::PathBuf,
+    for_good: bool,
+}
+
+impl Store for FullDisk {
+    fn load(&self, account: &AccountId, keys: &[Key]) -> Result<Vec<Option<Record>>, LoadError> {
+        self.store.load(account, keys)
+    }
+
+    fn commit(&self, batch: &[(AccountId, Commit)]) -> Vec<Result<(), CommitError>> {
+        self.store.commit(batch)
+    }
+}
+
+impl Administer for FullDisk {
+    fn accounts(&self) -> Result<Vec<AccountId>, LoadError> {
+        self.store.accounts()
+    }
+
+    fn standing(&self, account: &AccountId) -> Result<Option<Standing>, LoadError> {
+        self.store.standing(account)
+    }
+
+    fn contents(
+        &self,
+        _: &AccountId,
+        _: &mut dyn FnMut(Key, Record) -> ControlFlow<()>,
+    ) -> Result<Option<Epoch>, LoadError> {
+        assert!(self.partial.exists());
+        Err(LoadError::Unreadable("the disk is full".into()))
+    }
+
+    fn create(&self, account: &AccountId, epoch: Epoch, records: Records<'_>) -> Result<u64, CreateError> {
+        self.store.create(account, epoch, records)
+    }
+
+    fn depart(&self, account: &AccountId, unix_ms: u64) -> Result<bool, CommitError> {
+        self.store.depart(account, unix_ms)
+    }
+
+    fn reclaim(&self, account: &AccountId) -> Result<bool, CommitError> {
+        if self.for_good || self.partial.exists() {
+            return Err(CommitError::Fatal);
+        }
+        self.store.reclaim(account)
+    }
+
+    fn erase(&self, account: &AccountId) -> Result<(), CommitError> {
+        self.store.erase(account)
+    }
+}
+
+#[test]
+fn export_onto_a_full_disk_gives_its_room_back_before_the_mark_and_keeps_the_first_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session");
+    let mut store = FullDisk { store: filled(&[10]), partial: folder.path().join("session.partial"), for_good: false };
+    let error = export_file(&store, &key(1), &what(false), &path).unwrap_err();
+    assert!(matches!(&error, ExportError::Load(LoadError::Unreadable(_))), "{error}");
+    assert!(store.load(&name("me"), &[]).is_ok(), "the account runs on");
+    store.for_good = true;
+    let error = export_file(&store, &key(1), &what(false), &path).unwrap_err();
+    let ExportError::StillMarked { cause, store: CommitError::Fatal } = &error else { panic!("{error}") };
+    assert!(matches!(**cause, ExportError::Load(LoadError::Unreadable(_))), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    std::fs::write(&store.partial, "").unwrap();
+    let error = export_file(&store, &key(1), &what(false), &path).unwrap_err();
+    assert!(error.to_string().contains("may be deleted"), "{error}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ mod key;
 mod source;
 
 pub use key::{MalformedKey, StoreKey};
-pub(crate) use source::sync_folder;
+pub(crate) use source::Folder;
 pub use source::{KEY_VARIABLE, KeyError, KeySource};
 
 use crate::AccountId;

@@ -173,16 +173,24 @@ fn make(path: &Path, key: &StoreKey) -> io::Result<()> {
         });
     drop(fs::remove_file(&beside));
     made?;
-    sync_folder(path)
+    Folder::of(path)?.sync()
 }
 
-/// Makes the file's name durable too. Windows does so by itself and cannot open folders.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(windows) {
-        return Ok(());
+/// The folder of a file, open, to make the file's name durable. Windows does so by itself and cannot open folders.
+pub(crate) struct Folder(Option<File>);
+
+impl Folder {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        if cfg!(windows) {
+            return Ok(Self(None));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).map(|folder| Self(Some(folder)))
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), File::sync_all)
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use super::frames::Frame;
 use super::stream::Sealing;
 use super::{About, Lock, SHORTEST_PASSPHRASE, head};
-use crate::seal::sync_folder;
+use crate::seal::Folder;
 use crate::{AccountId, Administer, LoadError};
+use chacha20poly1305::XChaCha20Poly1305;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -26,7 +27,7 @@ pub struct Export {
     pub copy: bool,
 }
 
-/// Why there is no file. The account is as it was.
+/// Why an export failed. The account is as it was and there is no file, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -51,15 +52,31 @@ pub enum ExportError {
     /// The file exists. It is never overwritten.
     #[error("{} exists already", .0.display())]
     FileExists(PathBuf),
+    /// What an export writes to before its file has a name exists: it was cut off, or runs now. If none runs, delete it.
+    #[error("{} exists: an export was cut off there, or still runs; if none runs, it may be deleted", .0.display())]
+    PartialExists(PathBuf),
     /// The file cannot be written.
     #[error("the file cannot be written: {0}")]
     Io(#[from] io::Error),
+    /// The whole file is there under its name, but it is not certain that a power cut would leave it. The account stays
+    /// marked as moved away, since the file can be imported. Copy the file elsewhere, or delete it and reclaim.
+    #[error("the file is written, but perhaps not durable; the account is moved away all the same: {0}")]
+    PerhapsWritten(#[source] io::Error),
+    /// There is no file, and the mark of the account could not be taken back. [`Administer::reclaim`] lifts it.
+    #[error("{cause}; and the account is still marked as moved away, since the store cannot write: {store:?}")]
+    StillMarked {
+        /// Why the export failed.
+        #[source]
+        cause: Box<ExportError>,
+        /// Why the mark is still there.
+        store: CommitError,
+    },
 }
 
-/// Writes a session to a new file that only its owner may read, and says how many records it has.
+/// Writes a session to a new file that, on Unix, only its owner may read, and says how many records it has.
 ///
 /// Unless it is a [copy](Export::copy), the account is marked as moved away first: a client that still runs is fenced, and
-/// nobody can start it here. The file appears under its name when all of it is durable. If something fails in between, the
+/// nobody can start it here. The file appears under its name when all of it is written. If something fails before that, the
 /// mark is taken back; after a crash it stays, without a file, and [`Administer::reclaim`] lifts it.
 pub fn export_file(store: &dyn Administer, lock: &Lock, export: &Export, path: &Path) -> Result<u64, ExportError> {
     if path.exists() {
@@ -68,38 +85,84 @@ pub fn export_file(store: &dyn Administer, lock: &Lock, export: &Export, path: &
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
+    // Before anything is marked: a folder that cannot be opened cannot be synced either.
+    let folder = Folder::of(path)?;
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = match options.open(&partial) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(ExportError::FileExists(partial)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(ExportError::PartialExists(partial)),
         opened => opened?,
     };
-    let name_it = |file: BufWriter<fs::File>| -> io::Result<()> {
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&partial, path)?;
-        sync_folder(path)
+    let target = Target {
+        out: BufWriter::new(file),
+        finish: |file: BufWriter<fs::File>| {
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            fs::rename(&partial, path)?;
+            // From here on the file can be imported, so nothing may run the account on.
+            folder.sync().map_err(ExportError::PerhapsWritten)
+        },
+        abandon: || drop(fs::remove_file(&partial)),
     };
-    let written = export_to(store, lock, export, BufWriter::new(file), name_it);
-    if written.is_err() {
-        drop(fs::remove_file(&partial));
-    }
-    written
+    export_to(store, lock, export, target)
 }
 
 /// As [`export_file`], to wherever `out` goes. What was written is of use only when this succeeds.
 pub fn export(store: &dyn Administer, lock: &Lock, export: &Export, out: impl Write) -> Result<u64, ExportError> {
-    export_to(store, lock, export, out, |_| Ok(()))
+    export_to(store, lock, export, Target { out, finish: |_| Ok(()), abandon: || {} })
+}
+
+/// Where an export goes.
+struct Target<W, F, A> {
+    out: W,
+    /// Makes what was written a session that can be imported.
+    finish: F,
+    /// Takes away what was written, and gives its room back, when it does not come to that.
+    abandon: A,
 }
 
 fn export_to<W: Write>(
     store: &dyn Administer,
     lock: &Lock,
     export: &Export,
-    out: W,
-    finish: impl FnOnce(W) -> io::Result<()>,
+    target: Target<W, impl FnOnce(W) -> Result<(), ExportError>, impl FnOnce()>,
 ) -> Result<u64, ExportError> {
+    let Target { out, finish, abandon } = target;
+    let (head, cipher) = match begin(store, lock, export) {
+        Ok(begun) => begun,
+        Err(error) => {
+            drop(out);
+            abandon();
+            return Err(error);
+        }
+    };
+    let sealing = Sealing::new(out, head, cipher).map_err(ExportError::Io);
+    let written = sealing.and_then(|sealing| write(store, export, sealing)).and_then(|(out, records)| {
+        finish(out)?;
+        Ok(records)
+    });
+    let error = match written {
+        Err(error) if !matches!(error, ExportError::PerhapsWritten(_)) => error,
+        settled => return settled,
+    };
+    // Before the mark is taken back, for which a full disk has no room.
+    abandon();
+    if export.copy {
+        return Err(error);
+    }
+    Err(match store.reclaim(&export.account) {
+        Ok(_) => error,
+        Err(store) => ExportError::StillMarked { cause: Box::new(error), store },
+    })
+}
+
+/// Stops the account, unless it is to be copied.
+fn begin(
+    store: &dyn Administer,
+    lock: &Lock,
+    export: &Export,
+) -> Result<(head::Bytes, XChaCha20Poly1305), ExportError> {
     let account = &export.account;
     if matches!(lock, Lock::Passphrase(passphrase) if passphrase.len() < SHORTEST_PASSPHRASE) {
         return Err(ExportError::WeakPassphrase);
@@ -109,22 +172,14 @@ fn export_to<W: Write>(
         return Err(ExportError::MovedAway(account.clone()));
     }
     // Slow on purpose, so it comes before the account is stopped.
-    let (head, cipher) = head::make(lock).map_err(|error| match error {
+    let made = head::make(lock).map_err(|error| match error {
         head::LockError::NoRandomness => ExportError::System("randomness"),
         head::LockError::NoMemory => ExportError::System("memory to stretch the passphrase"),
     })?;
     if !export.copy && !store.depart(account, export.unix_ms).map_err(ExportError::Store)? {
         return Err(ExportError::NoAccount(account.clone()));
     }
-    let sealing = Sealing::new(out, head, cipher).map_err(ExportError::Io);
-    let written = sealing.and_then(|sealing| write(store, export, sealing)).and_then(|(out, records)| {
-        finish(out)?;
-        Ok(records)
-    });
-    if written.is_err() && !export.copy {
-        store.reclaim(account).map_err(ExportError::Store)?;
-    }
-    written
+    Ok(made)
 }
 
 fn write<W: Write>(store: &dyn Administer, export: &Export, mut out: Sealing<W>) -> Result<(W, u64), ExportError> {
@@ -168,4 +223,22 @@ fn write<W: Write>(store: &dyn Administer, export: &Export, mut out: Sealing<W>)
 
 fn frame(made: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
     made.ok_or_else(|| io::Error::other("a record is larger than the format allows"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryStore, Store as _, StoreKey};
+
+    #[test]
+    fn account_stays_moved_away_once_its_file_can_be_imported() {
+        let (store, account) = (MemoryStore::new(), AccountId::new("me").unwrap());
+        store.create(&account, Epoch(1), &mut std::iter::empty()).unwrap();
+        let export = Export { account: account.clone(), unix_ms: 1, source: "test".into(), copy: false };
+        let finish = |_| Err(ExportError::PerhapsWritten(io::Error::other("the folder cannot be synced")));
+        let target = Target { out: io::sink(), finish, abandon: || panic!("the file has its name already") };
+        let error = export_to(&store, &Lock::Key(StoreKey::from_bytes([1; 32])), &export, target).unwrap_err();
+        assert!(matches!(error, ExportError::PerhapsWritten(_)), "{error}");
+        assert_eq!(store.load(&account, &[]), Err(LoadError::MovedAway));
+    }
 }
