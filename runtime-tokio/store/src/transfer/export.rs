@@ -67,7 +67,7 @@ pub enum ExportError {
     StillMarked {
         /// Why the export failed.
         #[source]
-        cause: Box<ExportError>,
+        cause: Box<Self>,
         /// Why the mark is still there.
         store: CommitError,
     },
