@@ -65,9 +65,25 @@ fn pairwise(txn: &mut Txn<'_>, account: &Account, id: Vec<u8>, bytes: &[u8], lim
         Ok(message) => message,
         Err(error) => return Ok(failed(error.into())),
     };
-    let Some(mut session) = txn.read::<Session>(id.clone())? else { return Ok(failed(DecryptError::NoSession)) };
+    let Some(known) = known(txn, &id)? else { return Ok(failed(DecryptError::NoSession)) };
     let own = &account.identity.public;
-    with_archive(txn, id, &mut session, |session, archive| session.decrypt(archive, &message, own, limit))
+    with_archive(txn, id, known, |session, archive| session.decrypt(archive, &message, own, limit))
+}
+
+/// A session to try, and the archive where it was needed to find one.
+struct Known {
+    session: Session,
+    /// Loaded if there is no current session: `session` was taken out of it then.
+    archive: Option<Archive>,
+}
+
+/// The session with a device. One that was given up is tried as well: what the device sent before it knew still comes.
+fn known(txn: &mut Txn<'_>, id: &[u8]) -> Result<Option<Known>, Stop> {
+    if let Some(session) = txn.read::<Session>(id.to_vec())? {
+        return Ok(Some(Known { session, archive: None }));
+    }
+    let Some(mut archive) = txn.read::<Archive>(id.to_vec())? else { return Ok(None) };
+    Ok(archive.take_newest().map(|session| Known { session, archive: Some(archive) }))
 }
 
 /// Opens a message that may set a session up.
@@ -87,15 +103,17 @@ fn first(
     if !is_vouched_for(txn, stanza, origin, message.identity())? {
         return Ok(Opened::Failed(UndecryptableReason::BadIdentity, RetryReason::AdvFailure));
     }
-    let old = txn.read::<Session>(id.clone())?;
-    if let Some(mut session) = old.clone() {
+    if let Some(known) = known(txn, &id)? {
         let own = &account.identity.public;
-        let opened = with_archive(txn, id.clone(), &mut session, |session, archive| {
+        let opened = with_archive(txn, id.clone(), known, |session, archive| {
             session.decrypt_prekey(archive, &message, own, limit)
         })?;
         if !matches!(opened, Opened::Failed(_, RetryReason::NoSession)) {
             return Ok(opened);
         }
+    }
+    if was_accepted(txn, &message)? {
+        return Ok(Opened::Before);
     }
     let Some(signed) = txn.read::<SignedPreKey>(record_id(message.signed_prekey_id().number()))? else {
         return Ok(failed(DecryptError::UnknownSignedPreKey));
@@ -107,10 +125,8 @@ fn first(
             _ => return Ok(failed(DecryptError::UnknownPreKey)),
         },
     };
-    let mut archive = match &old {
-        Some(_) => txn.read::<Archive>(id.clone())?.unwrap_or_default(),
-        None => Archive::default(),
-    };
+    let old = txn.read::<Session>(id.clone())?;
+    let mut archive = txn.read::<Archive>(id.clone())?.unwrap_or_default();
     let own = LocalIdentity { keys: &account.identity, registration_id: account.registration_id };
     let prekeys = OwnPreKeys { signed: &signed, one_time: one_time.as_ref() };
     let accepted = Session::accept(old.as_ref(), Some(&mut archive), own, prekeys, &message, limit);
@@ -130,6 +146,14 @@ fn first(
         }
         Err(error) => Ok(failed(error)),
     }
+}
+
+/// Whether the session that this message sets up was set up before. If it is gone since, with the identity it was made with,
+/// the message is one that the server delivers again: to set the session up once more would show it twice.
+fn was_accepted(txn: &mut Txn<'_>, message: &PreKeyMessage<'_>) -> Result<bool, Stop> {
+    let Some(prekey) = message.prekey_id() else { return Ok(false) };
+    let spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
+    Ok(spent.was_used_with(prekey.number(), message.base_key().as_bytes()))
 }
 
 /// Whether another session was made with this key: it is kept for that one only.
@@ -159,21 +183,22 @@ fn is_vouched_for(txn: &mut Txn<'_>, stanza: &Message, origin: &Origin, identity
 fn with_archive(
     txn: &mut Txn<'_>,
     id: Vec<u8>,
-    session: &mut Session,
+    known: Known,
     mut decrypt: impl FnMut(&mut Session, Option<&mut Archive>) -> Result<crate::signal::Opened, DecryptError>,
 ) -> Result<Opened, Stop> {
-    let mut archive = None;
-    let result = match decrypt(session, None) {
-        Err(DecryptError::NeedsArchive) => {
+    let Known { mut session, mut archive } = known;
+    let was_given_up = archive.is_some();
+    let result = match decrypt(&mut session, archive.as_mut()) {
+        Err(DecryptError::NeedsArchive) if archive.is_none() => {
             let loaded = archive.insert(txn.read::<Archive>(id.clone())?.unwrap_or_default());
-            decrypt(session, Some(loaded))
+            decrypt(&mut session, Some(loaded))
         }
         other => other,
     };
     match result {
         Ok(opened) => {
-            txn.write(id.clone(), session);
-            if let (Some(archive), true) = (&archive, opened.archive_changed) {
+            txn.write(id.clone(), &session);
+            if let (Some(archive), true) = (&archive, opened.archive_changed || was_given_up) {
                 txn.write(id, archive);
             }
             Ok(Opened::Plain(opened.plaintext))

@@ -41,6 +41,11 @@ impl Archive {
         }
     }
 
+    /// Takes the newest state out; its keys for late messages stay. For a device with which there is no session now.
+    pub fn take_newest(&mut self) -> Option<Session> {
+        self.take(0)
+    }
+
     /// Puts everything of `older` behind what is here: two records that turned out to be of one device. States that are
     /// here already stay as they are. Beyond the limits the oldest is dropped.
     pub fn absorb(&mut self, older: Self) {

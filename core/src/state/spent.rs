@@ -51,6 +51,11 @@ impl SpentPreKeys {
         self.used.iter().any(|used| used.id == id && used.base_key != *base_key)
     }
 
+    /// Whether the session with this base key was made with this key.
+    pub(crate) fn was_used_with(&self, id: u32, base_key: &[u8; 32]) -> bool {
+        self.used.iter().any(|used| used.id == id && used.base_key == *base_key)
+    }
+
     /// Whether this key was used.
     pub(crate) fn is_used(&self, id: u32) -> bool {
         self.used.iter().any(|used| used.id == id)

@@ -239,3 +239,37 @@ fn a_rotation_that_is_not_answered_offers_the_same_key_again() {
     write_to(&mut world, &mut friend, bob, "and still");
     assert_eq!(world.texts(bob), ["the server has it already", "and still"]);
 }
+
+#[test]
+fn a_first_message_that_comes_again_when_its_session_is_gone_is_not_shown_again() {
+    let mut world = World::new(118);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    let (to, other) = (own(&world, ann), world.pn(bob));
+    let mut friend = Puppet::phone(&mut world, &other, 1);
+    world.settle();
+    let enc = friend.enc(&mut world, &to, &text_content("first"));
+    let stanza = Node::new("message")
+        .with("from", friend.jid.clone())
+        .with("id", "ONE")
+        .with("t", "1790000000")
+        .with("type", "text")
+        .with_child(enc);
+    world.relay.inject(world.now, &to, stanza.clone());
+    world.settle();
+    let news = Node::new("notification")
+        .with("from", other)
+        .with("id", "N1")
+        .with("type", "encrypt")
+        .with("t", "1790000001")
+        .with_child(Node::new("identity"));
+    world.relay.inject(world.now, &to, news);
+    world.settle();
+    assert!(world.event(ann, |event| matches!(event, Event::IdentityChanged(_)).then_some(())).is_some());
+    world.relay.inject(world.now, &to, stanza);
+    world.settle();
+    assert_eq!(world.texts(ann), ["first"]);
+    let receipts = world.told.iter().filter(
+        |event| matches!(event, RelayEvent::Answered { id, how, by, .. } if id == "ONE" && how != "retry" && *by == to),
+    );
+    assert_eq!(receipts.count(), 2, "acknowledged each time");
+}

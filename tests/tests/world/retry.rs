@@ -284,3 +284,39 @@ fn a_message_whose_first_copy_could_not_be_read_comes_once_after_its_sender_was_
     });
     assert_eq!(ids.next_back(), Some(id), "under the same id");
 }
+
+#[test]
+fn what_was_encrypted_in_a_session_that_was_given_up_is_read_when_it_comes() {
+    let (mut world, ann, bob, mut puppet) = ann_and_puppet(69);
+    let (to, own) = (world.pn(bob), device(&world, ann));
+    world.send(ann, &to, "hello");
+    world.settle();
+    read(&mut world, &mut puppet);
+    puppet.send(&mut world, &own, "P1", &text_content("one"));
+    world.settle();
+    // On their way when another registration shows itself, without keys.
+    let late = ["two", "three"].map(|text| puppet.enc(&mut world, &own, &text_content(text)));
+    let registration = puppet.keys.registration;
+    puppet.keys.registration ^= 2;
+    puppet.ask_again(&mut world, &own, "3EB0FFFFFFFFFFFFFFFFFF", 1, false);
+    puppet.keys.registration = registration;
+    world.settle();
+    let [two, three] = late;
+    let node = puppet.message(&own, "P2", [two]);
+    world.relay.submit(world.now, &puppet.jid, &node);
+    world.settle();
+    assert_eq!(world.texts(ann), ["one", "two"]);
+    // Given up once more; now a new session comes first, with a message passed over.
+    puppet.keys.registration ^= 2;
+    puppet.ask_again(&mut world, &own, "3EB0FFFFFFFFFFFFFFFFFF", 1, false);
+    puppet.keys.registration = registration;
+    world.settle();
+    puppet.forget(&world, &own);
+    puppet.enc(&mut world, &own, &text_content("passed over"));
+    puppet.send(&mut world, &own, "P4", &text_content("four"));
+    world.settle();
+    let node = puppet.message(&own, "P3", [three]);
+    world.relay.submit(world.now, &puppet.jid, &node);
+    world.settle();
+    assert_eq!(world.texts(ann), ["one", "two", "four", "three"]);
+}
