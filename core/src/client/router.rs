@@ -167,9 +167,11 @@ impl Client {
                         self.say(&OfflineBatch { count });
                     }
                 }
-                if let Some(address) = address_of(&other).filter(|address| !is_storable(address)) {
+                if let Some(address) =
+                    address_of(&other).filter(|address| !is_storable(address) || has_endless_id(&other))
+                {
                     self.refuse_stanza(address.clone(), NackReason::Parsing);
-                    return self.refuse("an address is longer than any can be");
+                    return self.refuse("an address or an id is longer than any can be");
                 }
                 self.enqueue(Job::Inbound(Box::new(other)));
             }
@@ -227,6 +229,9 @@ impl Client {
 /// Characters of the user part of an address. Real ones stay below 40; records are named after them.
 const USER_CHARACTERS: usize = 128;
 
+/// Characters of an id. Real ones stay below 40; messages are remembered by them.
+const ID_CHARACTERS: usize = 128;
+
 /// Whether the stanza waited at the server.
 fn is_queued(incoming: &Incoming) -> bool {
     match incoming {
@@ -245,6 +250,18 @@ fn address_of(incoming: &Incoming) -> Option<&ReturnAddress> {
         Incoming::Notification(notification) => Some(&notification.address),
         _ => None,
     }
+}
+
+/// Whether what it names by id could not be remembered under that id.
+fn has_endless_id(incoming: &Incoming) -> bool {
+    let is_endless = |id: &str| id.len() > ID_CHARACTERS;
+    let named = match incoming {
+        Incoming::Receipt(receipt) => {
+            receipt.ids.iter().chain(receipt.retry.iter().map(|retry| &retry.id)).any(|id| is_endless(id.as_str()))
+        }
+        _ => false,
+    };
+    named || address_of(incoming).is_some_and(|address| is_endless(&address.id))
 }
 
 fn is_storable(address: &ReturnAddress) -> bool {

@@ -28,9 +28,10 @@ enum Poison {
     GarbledFirstMessage,
     Status,
     StatusWithoutTime,
+    EndlessId,
 }
 
-const POISONS: [Poison; 12] = [
+const POISONS: [Poison; 13] = [
     Poison::BadMac,
     Poison::UnknownKind,
     Poison::UnknownVersion,
@@ -43,6 +44,7 @@ const POISONS: [Poison; 12] = [
     Poison::GarbledFirstMessage,
     Poison::Status,
     Poison::StatusWithoutTime,
+    Poison::EndlessId,
 ];
 
 fn shell(from: &Jid, id: &str) -> Node {
@@ -82,6 +84,7 @@ fn poisoned(world: &mut World, friend: &mut Puppet, to: &Jid, id: &str, poison: 
         Poison::NothingInside => shell(&from, id),
         Poison::GarbledFirstMessage => shell(&from, id).with_child(enc("pkmsg", &bytes)),
         Poison::Status => shell(&status, id).with("participant", from).with_child(enc("zzmsg", &bytes)),
+        Poison::EndlessId => shell(&from, id).with_child(good),
         Poison::StatusWithoutTime => {
             without(shell(&status, id), "t").with("participant", from).with_child(enc("skmsg", &bytes))
         }
@@ -107,12 +110,15 @@ fn poison_at_any_position_of_a_queue_keeps_nothing_else_from_arriving_at_once_an
         world.told.clear();
         let (mut expected, mut all, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
         for position in 0..QUEUE {
-            let id = format!("Q{queue}.{position}");
+            let mut id = format!("Q{queue}.{position}");
             let stanza = if position % QUEUES == queue {
                 let poison = POISONS[(position + position / QUEUES) % POISONS.len()];
                 *kinds.entry(format!("{poison:?}")).or_insert(0) += 1;
                 if matches!(poison, Poison::Status | Poison::StatusWithoutTime) {
                     statuses.push(id.clone());
+                }
+                if matches!(poison, Poison::EndlessId) {
+                    id = id.repeat(30);
                 }
                 poisoned(&mut world, &mut friend, &to, &id, poison)
             } else {
