@@ -59,7 +59,7 @@ pub(crate) fn ask(
     let signed = prekeys::current_signed(txn, &mut account)?;
     let keys = RetryKeys {
         identity: *account.identity.public.as_bytes(),
-        one_time: prekeys::make_private(txn)?,
+        one_time: prekeys::make_private(txn, device)?,
         signed: prekeys::published_signed(&signed),
         device_identity: account.linked.as_ref().map(|linked| linked.device_identity.clone()),
     };
@@ -111,6 +111,7 @@ fn unread(txn: &Txn<'_>, message: &IncomingMessage, origin: &Origin, phone_has_i
         since: txn.now.unix,
         times: 0,
         asked_at: 0,
+        request: None,
     });
     AskedMessage { device: origin.device_id(), id: message.id.clone(), count: 0, read: false, missing }
 }

@@ -3,9 +3,9 @@
 
 use super::{Live, Need, Settled, Step, Stop, Txn, TxnExt, fanout, inbox, peers};
 use crate::api::{Event, Limits, MessageEvent, MessageId};
-use crate::message::{Control, Scanned, Wanted, pad, placeholder_answer, placeholder_request};
+use crate::message::{Control, Found, Scanned, Wanted, pad, placeholder_answer, placeholder_request};
 use crate::signal::Session;
-use crate::stanza::{PeerMessage, PushPriority};
+use crate::stanza::{IncomingAck, PeerMessage, PushPriority};
 use crate::state::account::{self, Account};
 use crate::state::asked::{self, Asked, AskedMessage, Missing};
 use crate::state::peer::PeerId;
@@ -34,13 +34,36 @@ pub(crate) fn remind(txn: &mut Txn<'_>, ms: u64) {
     txn.change(Step::AskPhone(ms));
 }
 
-/// After the login: what the phone was not asked for yet, or did not answer.
+/// After the login: what the phone was not asked for yet, or did not answer. A request that the server had not taken when
+/// the connection ended is made again.
 pub(crate) fn at_login(txn: &mut Txn<'_>) -> Result<(), Stop> {
-    let asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
-    if asked.iter().any(|asked| wait(asked, txn.now.unix).is_some()) {
-        remind(txn, DELAY_MS);
+    let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
+    if asked.change_missing(|missing| {
+        let was_lost = missing.request.take().is_some();
+        missing.asked_at = if was_lost { 0 } else { missing.asked_at };
+        was_lost
+    }) {
+        txn.write(asked::ID, &asked);
+    }
+    plan(txn, &asked, DELAY_MS);
+    Ok(())
+}
+
+/// The server has acknowledged something that is not in the outbox: perhaps a request, which reaches the phone then.
+pub(crate) fn taken(txn: &mut Txn<'_>, ack: &IncomingAck) -> Result<(), Stop> {
+    let Some(mut asked) = txn.read::<Asked>(asked::ID)?.filter(|_| ack.error.is_none()) else { return Ok(()) };
+    let is_it = |request: &mut MessageId| request.as_str() == ack.id.as_str();
+    if asked.change_missing(|missing| missing.request.take_if(is_it).is_some()) {
+        txn.write(asked::ID, &asked);
     }
     Ok(())
+}
+
+/// Plans to ask for what is left, when the first of it is due, but not before `least` milliseconds have passed.
+fn plan(txn: &mut Txn<'_>, asked: &Asked, least: u64) {
+    if let Some(soonest) = asked.iter().filter_map(|one| wait(one, txn.now.unix)).min() {
+        remind(txn, soonest.max(least));
+    }
 }
 
 /// How long until the phone should be asked for a message; `None` if it never should.
@@ -62,35 +85,37 @@ pub(crate) fn ask(txn: &mut Txn<'_>, live: &Live, limits: &Limits, phone: &Jid, 
     let (Some(me), true) = (&live.me, live.ready) else { return Ok(()) };
     let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
     let now = txn.now.unix;
-    let waits = || asked.iter().filter_map(|one| Some((wait(one, now)?, one)));
-    if let Some(later) = waits().map(|(wait, _)| wait).filter(|wait| (1..=DELAY_MS).contains(wait)).min() {
-        remind(txn, later);
-    }
-    let mut due: Vec<(AskedMessage, Missing)> = waits()
-        .filter(|(wait, _)| *wait == 0)
-        .filter_map(|(_, one)| Some((one.clone(), one.missing.clone()?)))
+    let mut due: Vec<(AskedMessage, Missing)> = asked
+        .iter()
+        .filter(|one| wait(one, now) == Some(0))
+        .filter_map(|one| Some((one.clone(), one.missing.clone()?)))
         .collect();
     if due.is_empty() {
+        plan(txn, &asked, DEBOUNCE_MS);
         return Ok(());
     }
     let need = Need::Session(phone.clone());
     let session_id = PeerId::SELF.device_id(0);
     let Some(mut session) = txn.read::<Session>(session_id.clone())? else {
+        if !settled.contains_key(&need) {
+            return Err(Stop::Await(vec![need]));
+        }
         // There is no phone, or not now.
-        return if settled.contains_key(&need) { Ok(()) } else { Err(Stop::Await(vec![need])) };
+        plan(txn, &asked, AGAIN_MS);
+        return Ok(());
     };
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let full = Allowance::full(now, limits.placeholders);
     let mut allowance = txn.read::<Allowance>(PHONE_ID)?.unwrap_or(full);
-    let is_more = due.len() > MOST_AT_ONCE;
     due.truncate(MOST_AT_ONCE);
+    let wanted = due.len();
     due.retain(|_| allowance.take(now, limits.placeholders, limits.placeholder_refill_ms));
     txn.write(PHONE_ID, &allowance);
+    let is_held_back = due.len() < wanted;
+    let least = if is_held_back { allowance.wait(now, limits.placeholder_refill_ms) } else { 0 }.max(DEBOUNCE_MS);
     if due.is_empty() {
+        plan(txn, &asked, least);
         return Ok(());
-    }
-    if is_more {
-        remind(txn, DEBOUNCE_MS);
     }
     let texts: Vec<_> = due.iter().map(|(_, missing)| (missing.chat.to_string(), sender(missing))).collect();
     let wanted = due.iter().zip(&texts).map(|((one, missing), (chat, participant))| Wanted {
@@ -103,13 +128,16 @@ pub(crate) fn ask(txn: &mut Txn<'_>, live: &Live, limits: &Limits, phone: &Jid, 
     let padded = pad(&content, txn.rng);
     let Ok(ciphertext) = session.encrypt(&padded, &account.identity.public, txn.rng) else { return Ok(()) };
     txn.write(session_id, &session);
+    let id = MessageId::for_web(txn.now.unix_seconds(), Some(me.pn.user()), &txn.rng.bytes());
     for (one, missing) in due {
-        let missing = Missing { times: missing.times + 1, asked_at: now, ..missing };
+        let request = Some(id.clone());
+        let missing = Missing { times: missing.times + 1, asked_at: now, request, ..missing };
         asked.update(AskedMessage { missing: Some(missing), ..one });
     }
     txn.write(asked::ID, &asked);
+    plan(txn, &asked, least);
     let request = PeerMessage {
-        id: MessageId::for_web(txn.now.unix_seconds(), Some(me.pn.user()), &txn.rng.bytes()),
+        id,
         to: me.pn.to_user(),
         enc: fanout::enc(ciphertext),
         device_identity: account.linked.as_ref().map(|linked| linked.device_identity.clone()),
@@ -131,9 +159,7 @@ pub(crate) fn answered(txn: &mut Txn<'_>, live: &Live, protocol: &[u8]) -> Resul
     let mut asked = txn.read::<Asked>(asked::ID)?.unwrap_or_default();
     let Ok(messages) = placeholder_answer(protocol) else { return Ok(()) };
     for found in messages {
-        let is_it = |one: &&AskedMessage| !one.read && one.id.as_str() == found.id && one.missing.is_some();
-        let Some(one) = asked.iter().find(is_it).cloned() else { continue };
-        let Some(missing) = one.missing.clone().filter(|missing| missing.times > 0) else { continue };
+        let Some((one, missing)) = meant(txn, live, &asked, &found)? else { continue };
         let is_plain = |scanned: Scanned<'_>| {
             let control = scanned.protocol.and_then(|protocol| Control::of(protocol.kind));
             scanned.has_content && scanned.device_sent.is_none() && control.is_none()
@@ -158,4 +184,46 @@ pub(crate) fn answered(txn: &mut Txn<'_>, live: &Live, protocol: &[u8]) -> Resul
         inbox::deliver(txn, Event::MessageReceived(Box::new(event)))?;
     }
     Ok(())
+}
+
+/// The message that the phone means. Senders choose their ids, so two messages may share one.
+fn meant(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    asked: &Asked,
+    found: &Found<'_>,
+) -> Result<Option<(AskedMessage, Missing)>, Stop> {
+    for one in asked.iter().filter(|one| !one.read && one.id.as_str() == found.id) {
+        let Some(missing) = one.missing.as_ref().filter(|missing| missing.times > 0) else { continue };
+        if is_about(txn, live, missing, found)? {
+            return Ok(Some((one.clone(), missing.clone())));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the phone's message is of the same chat and sender, under whichever of their addresses.
+fn is_about(txn: &mut Txn<'_>, live: &Live, missing: &Missing, found: &Found<'_>) -> Result<bool, Stop> {
+    let Some(Ok(chat)) = found.chat.map(Jid::parse) else { return Ok(false) };
+    if found.from_me != missing.from_me || !is_same(txn, live, &chat, &missing.chat)? {
+        return Ok(false);
+    }
+    match found.participant.map(Jid::parse) {
+        Some(Ok(participant)) => is_same(txn, live, &participant, &missing.sender),
+        Some(Err(_)) => Ok(false),
+        None => Ok(missing.from_me || !missing.chat.is_group()),
+    }
+}
+
+fn is_same(txn: &mut Txn<'_>, live: &Live, one: &Jid, other: &Jid) -> Result<bool, Stop> {
+    if one.same_user(other) {
+        return Ok(true);
+    }
+    let one = who(txn, live, one)?;
+    Ok(one.is_some() && one == who(txn, live, other)?)
+}
+
+fn who(txn: &mut Txn<'_>, live: &Live, jid: &Jid) -> Result<Option<PeerId>, Stop> {
+    let is_me = live.me.as_ref().is_some_and(|me| me.is_me(jid));
+    Ok(if is_me { Some(PeerId::SELF) } else { peers::find(txn, jid)? })
 }

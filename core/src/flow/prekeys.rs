@@ -134,12 +134,12 @@ fn confirm(txn: &mut Txn<'_>, mut account: Account, id: u32) {
 }
 
 /// Makes a one-time prekey that is never uploaded, for one peer that is asked to send again.
-pub(crate) fn make_private(txn: &mut Txn<'_>) -> Result<Option<PublicPreKey>, Miss> {
+pub(crate) fn make_private(txn: &mut Txn<'_>, device: Vec<u8>) -> Result<Option<PublicPreKey>, Miss> {
     let mut counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
     let Some(id) = PreKeyId::new(counter.take_private()) else { return Ok(None) };
     let key = PreKey::generate(id, txn.rng);
     let mut spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
-    spent.note_given(id.number(), txn.now.unix_seconds());
+    spent.note_given(id.number(), txn.now.unix_seconds(), device);
     retire(txn, &mut spent);
     txn.write(COUNTER_ID, &counter);
     txn.write(record_id(id.number()), &key);

@@ -3,7 +3,8 @@
 use super::fanout::{self, Fanout};
 use super::repair::{self, Check};
 use super::{
-    Effect, Job, Live, Need, Progress, Settled, Step, Stop, Txn, TxnExt, devices, inbox, peers, restriction, tokens,
+    Effect, Job, Live, Need, Progress, Settled, Step, Stop, Txn, TxnExt, devices, inbox, peers, placeholder,
+    restriction, tokens,
 };
 use crate::api::{
     DeviceOutcome, Event, Limits, ListCheck, MessageId, OpId, SendReport, SendResult, TOKEN_OR_RESTRICTION,
@@ -163,7 +164,9 @@ pub(crate) fn send(txn: &mut Txn<'_>, live: &Live, sequence: u64, lane: PeerId, 
 
 /// Takes the server's answer to a send.
 pub(crate) fn acked(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> Result<(), Stop> {
-    let Some(Sequence(sequence)) = txn.read::<Sequence>(ack.id.as_str().to_owned())? else { return Ok(()) };
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(ack.id.as_str().to_owned())? else {
+        return placeholder::taken(txn, ack);
+    };
     let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
     if ack.refresh_lid {
         // The next send asks for the devices, and with them for the LID.

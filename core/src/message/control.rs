@@ -67,6 +67,12 @@ pub struct Wanted<'a> {
 pub struct Found<'a> {
     /// Its id.
     pub id: &'a str,
+    /// The chat, as text.
+    pub chat: Option<&'a str>,
+    /// Whether this account sent it.
+    pub from_me: bool,
+    /// Who sent it, in a group.
+    pub participant: Option<&'a str>,
     /// When the server took it, in seconds since 1970.
     pub timestamp: Option<u64>,
     /// The name that its sender gave itself.
@@ -123,21 +129,34 @@ pub fn placeholder_answer(protocol: &[u8]) -> Result<Vec<Found<'_>>, ScanError> 
 }
 
 fn message_in(info: &[u8]) -> Result<Option<Found<'_>>, ScanError> {
-    let (mut key, mut message, mut timestamp, mut push_name) = (None, None, None, None);
+    let (mut key, mut message, mut timestamp, mut sender, mut push_name) = (None, None, None, None, None);
     for field in Fields::of(info) {
         let field = field?;
         match field.number {
             1 => key = Some(field.bytes()?),
             2 => message = Some(field.bytes()?),
             3 => timestamp = Some(varint(&field)?),
+            5 => sender = Some(field.text()?),
             19 => push_name = Some(field.text()?),
             _ => {}
         }
     }
     let (Some(key), Some(message)) = (key, message) else { return Ok(None) };
-    let Some(id) = bytes_in(key, 3)? else { return Ok(None) };
-    let id = std::str::from_utf8(id).map_err(|_| ScanError::Malformed)?;
-    Ok(Some(Found { id, timestamp, push_name, message }))
+    let (mut id, mut chat, mut from_me, mut participant) = (None, None, false, None);
+    for field in Fields::of(key) {
+        let field = field?;
+        match field.number {
+            1 => chat = Some(field.text()?),
+            2 => from_me = varint(&field)? != 0,
+            3 => id = Some(field.text()?),
+            4 => participant = Some(field.text()?),
+            _ => {}
+        }
+    }
+    let Some(id) = id else { return Ok(None) };
+    // Some phones name the sender beside the key instead of in it.
+    let participant = participant.or(sender).filter(|participant| !participant.is_empty());
+    Ok(Some(Found { id, chat, from_me, participant, timestamp, push_name, message }))
 }
 
 fn varint(field: &Field<'_>) -> Result<u64, ScanError> {
@@ -200,7 +219,13 @@ mod tests {
     #[test]
     fn an_answer_gives_the_messages_that_the_phone_had() {
         let info = WebMessageInfo {
-            key: Some(MessageKey { id: Some("3EB0".into()), ..Default::default() }),
+            key: Some(MessageKey {
+                remote_jid: Some("1@g.us".into()),
+                from_me: Some(true),
+                id: Some("3EB0".into()),
+                ..Default::default()
+            }),
+            participant: Some("2@lid".into()),
             message: Some(Box::new(Message { conversation: Some("hi".into()), ..Default::default() })),
             message_timestamp: Some(7),
             push_name: Some("Bob".into()),
@@ -221,6 +246,7 @@ mod tests {
         let found = placeholder_answer(&bytes).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].id, found[0].timestamp, found[0].push_name), ("3EB0", Some(7), Some("Bob")));
+        assert_eq!((found[0].chat, found[0].from_me, found[0].participant), (Some("1@g.us"), true, Some("2@lid")));
         assert_eq!(found[0].message, b"\x0a\x02hi");
         assert!(placeholder_answer(&bytes[..bytes.len() - 1]).is_err());
         assert!(placeholder_answer(&[]).unwrap().is_empty());

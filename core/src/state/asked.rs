@@ -13,8 +13,11 @@ const VERSION: u8 = 1;
 /// Id of the one record of this kind.
 pub(crate) const ID: &[u8] = b"asked";
 
-/// Messages that are remembered; the oldest are forgotten.
+/// Messages that are remembered; the oldest are forgotten, first those of devices that have too many.
 const MOST: usize = 256;
+
+/// Messages of one device that no other device makes this forget.
+const MOST_OF_DEVICE: usize = 32;
 
 /// The messages, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -48,6 +51,8 @@ pub(crate) struct Missing {
     pub(crate) times: u32,
     /// When the phone was asked last, in milliseconds since 1970.
     pub(crate) asked_at: u64,
+    /// The request that asked last, until the server has taken it.
+    pub(crate) request: Option<MessageId>,
 }
 
 impl Asked {
@@ -81,12 +86,20 @@ impl Asked {
         }
     }
 
+    /// Changes what the phone may be asked for; whether `change` says of any that it did.
+    pub(crate) fn change_missing(&mut self, mut change: impl FnMut(&mut Missing) -> bool) -> bool {
+        let all = self.0.iter_mut().filter_map(|asked| asked.missing.as_mut());
+        all.fold(false, |changed, missing| change(missing) || changed)
+    }
+
     /// Remembers a message, instead of what was remembered of it before.
     pub(crate) fn remember(&mut self, asked: AskedMessage) {
         self.0.retain(|known| known.device != asked.device || known.id != asked.id);
         self.0.push_back(asked);
         if self.0.len() > MOST {
-            self.0.pop_front();
+            let of = |device: &[u8]| self.0.iter().filter(|one| one.device == device).count();
+            let at = self.0.iter().position(|one| of(&one.device) > MOST_OF_DEVICE).unwrap_or(0);
+            self.0.remove(at);
         }
     }
 }
@@ -130,6 +143,8 @@ struct MissingRecord {
     times: u32,
     #[prost(uint64, tag = "7")]
     asked_at: u64,
+    #[prost(string, optional, tag = "8")]
+    request: Option<String>,
 }
 
 impl Stored for Asked {
@@ -149,6 +164,7 @@ impl Stored for Asked {
                 since: missing.since,
                 times: missing.times,
                 asked_at: missing.asked_at,
+                request: missing.request.as_ref().map(|request| request.as_str().to_owned()),
             }),
         });
         seal(VERSION, &AskedRecord { messages: messages.collect() })
@@ -175,6 +191,7 @@ impl MissingRecord {
             since: self.since,
             times: self.times,
             asked_at: self.asked_at,
+            request: self.request.map(MessageId::new),
         })
     }
 }
@@ -185,6 +202,17 @@ mod tests {
 
     fn asked(number: usize, count: u32) -> AskedMessage {
         AskedMessage { device: vec![1], id: MessageId::new(number.to_string()), count, read: false, missing: None }
+    }
+
+    #[test]
+    fn one_device_does_not_make_this_forget_the_messages_of_others() {
+        let mut all = Asked::default();
+        all.remember(AskedMessage { device: vec![2], ..asked(0, 1) });
+        for number in 0..2 * MOST {
+            all.remember(asked(number, 1));
+        }
+        assert_eq!(all.0.len(), MOST);
+        assert!(all.find(&[2], &MessageId::new("0")).is_some());
     }
 
     #[test]

@@ -86,6 +86,11 @@ impl Allowance {
         self.tokens = self.tokens.saturating_sub(1);
         is_granted
     }
+
+    /// How long until the next token comes back, in milliseconds, after one could not be taken.
+    pub(crate) const fn wait(&self, now: u64, refill_ms: u64) -> u64 {
+        self.since.saturating_add(refill_ms).saturating_sub(now)
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -17,8 +17,11 @@ const USED_S: u64 = 7 * 24 * 3600;
 /// weeks at most, and the server keeps that for a month.
 const GIVEN_S: u64 = 30 * 24 * 3600;
 
-/// Keys of each kind that are kept; the oldest go first.
+/// Keys of each kind that are kept; the oldest go first, before them those of devices that were given too many.
 const MOST: usize = 256;
+
+/// Keys given to one device that no other device makes this retire.
+const MOST_OF_DEVICE: usize = 32;
 
 /// The keys, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -38,11 +41,13 @@ struct Used {
 }
 
 /// A key that was given to one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Given {
     id: u32,
     /// When, in seconds since 1970.
     at: u64,
+    /// To which device, as records are named after it; empty if it was not noted yet.
+    device: Vec<u8>,
 }
 
 impl SpentPreKeys {
@@ -68,9 +73,9 @@ impl SpentPreKeys {
         self.used.push_back(Used { id, at, base_key });
     }
 
-    /// A key was given to one peer.
-    pub(crate) fn note_given(&mut self, id: u32, at: u64) {
-        self.given.push_back(Given { id, at });
+    /// A key was given to one device.
+    pub(crate) fn note_given(&mut self, id: u32, at: u64, device: Vec<u8>) {
+        self.given.push_back(Given { id, at, device });
     }
 
     /// Forgets keys whose time is over and gives them, so that they are deleted.
@@ -80,7 +85,12 @@ impl SpentPreKeys {
         while self.used.len() > MOST || self.used.front().is_some_and(|used| is_over(used.at, USED_S)) {
             retired.extend(self.used.pop_front().map(|used| used.id));
         }
-        while self.given.len() > MOST || self.given.front().is_some_and(|given| is_over(given.at, GIVEN_S)) {
+        while self.given.len() > MOST {
+            let of = |device: &[u8]| self.given.iter().filter(|one| one.device == device).count();
+            let at = self.given.iter().position(|one| of(&one.device) > MOST_OF_DEVICE).unwrap_or(0);
+            retired.extend(self.given.remove(at).map(|given| given.id));
+        }
+        while self.given.front().is_some_and(|given| is_over(given.at, GIVEN_S)) {
             retired.extend(self.given.pop_front().map(|given| given.id));
         }
         retired
@@ -111,6 +121,8 @@ struct GivenRecord {
     id: u32,
     #[prost(uint64, tag = "2")]
     at: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    device: Vec<u8>,
 }
 
 impl Stored for SpentPreKeys {
@@ -118,7 +130,8 @@ impl Stored for SpentPreKeys {
 
     fn seal(&self) -> Record {
         let used = self.used.iter().map(|used| UsedRecord { id: used.id, at: used.at, base_key: used.base_key.into() });
-        let given = self.given.iter().map(|given| GivenRecord { id: given.id, at: given.at });
+        let given =
+            self.given.iter().map(|given| GivenRecord { id: given.id, at: given.at, device: given.device.clone() });
         seal(VERSION, &SpentRecord { used: used.collect(), given: given.collect() })
     }
 
@@ -128,7 +141,7 @@ impl Stored for SpentPreKeys {
             let base_key = used.base_key.try_into().map_err(|_| BadRecord)?;
             Ok(Used { id: used.id, at: used.at, base_key })
         });
-        let given = found.given.into_iter().map(|given| Given { id: given.id, at: given.at });
+        let given = found.given.into_iter().map(|given| Given { id: given.id, at: given.at, device: given.device });
         Ok(Self { used: used.collect::<Result<_, _>>()?, given: given.collect() })
     }
 }
@@ -140,8 +153,8 @@ mod tests {
     #[test]
     fn keys_go_when_their_time_is_over_or_too_many_came_after_them() {
         let mut spent = SpentPreKeys::default();
-        spent.note_given(7, 0);
-        spent.note_given(8, 0);
+        spent.note_given(7, 0, vec![1]);
+        spent.note_given(8, 0, vec![1]);
         spent.note_used(7, 10, [1; 32]);
         assert!(spent.is_taken(7, &[2; 32]) && !spent.is_taken(7, &[1; 32]));
         assert_eq!(spent.retire(USED_S), [0_u32; 0]);
@@ -149,8 +162,19 @@ mod tests {
         assert_eq!(spent.retire(10 + USED_S), [7]);
         assert_eq!(spent.retire(GIVEN_S), [8]);
         for id in 0..300 {
-            spent.note_given(id, GIVEN_S);
+            spent.note_given(id, GIVEN_S, Vec::new());
         }
         assert_eq!(spent.retire(GIVEN_S), (0..44).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_device_does_not_use_up_the_keys_that_others_were_given() {
+        let mut spent = SpentPreKeys::default();
+        spent.note_given(1, 0, vec![2]);
+        for id in 2..400 {
+            spent.note_given(id, 0, vec![1]);
+            assert!(!spent.retire(0).contains(&1));
+        }
+        assert_eq!(spent.given.len(), MOST);
     }
 }

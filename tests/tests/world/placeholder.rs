@@ -3,6 +3,7 @@ use prost::Message as _;
 use std::collections::BTreeMap;
 use whatsio_core::api::{Event, UndecryptableReason};
 use whatsio_core::binary::Node;
+use whatsio_core::relay::Cut;
 use whatsio_core::types::Jid;
 use whatsio_proto::common::MessageKey;
 use whatsio_proto::e2e::peer_data_operation_request_response_message::PeerDataOperationResult;
@@ -183,4 +184,71 @@ fn garbage_without_end_does_not_become_requests_without_end() {
         asked += requests(&mut world, &mut phone).iter().map(Vec::len).sum::<usize>();
     }
     assert!((200..=202).contains(&asked), "{asked}");
+}
+
+#[test]
+fn an_answer_about_another_message_with_the_same_id_gives_nobody_words() {
+    let Scene { mut world, ann, device, friend, mut phone } = scene(84);
+    let group = Jid::parse("120363000000000001@g.us").unwrap();
+    let other = Jid::parse("15550000099@s.whatsapp.net").unwrap();
+    let direct = damaged(&world, &friend.jid, "SAME");
+    let grouped = damaged(&world, &group, "GROUP").with("participant", friend.jid.clone());
+    world.relay.inject(world.now, &device, direct);
+    world.relay.inject(world.now, &device, grouped);
+    world.settle();
+    world.pass_ms(7_000);
+    let asked: Vec<MessageKey> = requests(&mut world, &mut phone).into_iter().flatten().collect();
+    assert_eq!(asked.len(), 2);
+    let texts = BTreeMap::from([("SAME", "direct"), ("GROUP", "in the group")]);
+    let mut wrong = Vec::new();
+    for key in &asked {
+        wrong.push(MessageKey { remote_jid: Some(other.to_string()), ..key.clone() });
+        wrong.push(MessageKey { remote_jid: None, ..key.clone() });
+        wrong.push(MessageKey { from_me: Some(true), ..key.clone() });
+        wrong.push(MessageKey { participant: Some(other.to_string()), ..key.clone() });
+        if key.id.as_deref() == Some("GROUP") {
+            wrong.push(MessageKey { participant: None, ..key.clone() });
+        }
+    }
+    let before = story(&world, ann).len();
+    phone.send_peer(&mut world, &device, "WRONG", &answer(&wrong, &texts));
+    world.settle();
+    assert_eq!(story(&world, ann).len(), before);
+    phone.send_peer(&mut world, &device, "RIGHT", &answer(&asked, &texts));
+    world.settle();
+    assert_eq!(story(&world, ann).len(), before + 2);
+}
+
+#[test]
+fn a_request_that_was_lost_with_the_connection_is_repeated_at_the_next_login() {
+    let Scene { mut world, device, friend, mut phone, .. } = scene(85);
+    let stanza = damaged(&world, &friend.jid, "LOST");
+    world.relay.inject(world.now, &device, stanza);
+    world.settle();
+    world.relay.faults().disconnect_on_message(Cut::BeforeTaking);
+    world.pass_ms(5_500);
+    assert_eq!(requests(&mut world, &mut phone).len(), 0, "it was lost");
+    world.pass_ms(120_000);
+    assert_eq!(requests(&mut world, &mut phone).len(), 1);
+    let ann = Name(0);
+    world.cut(ann);
+    world.pass_ms(120_000);
+    assert_eq!(requests(&mut world, &mut phone).len(), 0, "that one was not lost");
+    world.pass_ms(3_600_000);
+    assert_eq!(requests(&mut world, &mut phone).len(), 1, "but it was not answered either");
+}
+
+#[test]
+fn what_the_budget_holds_back_is_asked_for_when_there_is_one_again() {
+    let Scene { mut world, device, friend, mut phone, .. } = scene(86);
+    for number in 0..210 {
+        let withheld = stanza(&world, &friend.jid, &format!("W{number}")).with_child(Node::new("unavailable"));
+        world.relay.inject(world.now, &device, withheld);
+    }
+    world.pass_ms(30_000);
+    let asked: usize = requests(&mut world, &mut phone).iter().map(Vec::len).sum();
+    assert_eq!(asked, 200);
+    world.pass_ms(15 * 60_000);
+    let asked: usize = requests(&mut world, &mut phone).iter().map(Vec::len).sum();
+    assert_eq!(asked, 10);
 }
