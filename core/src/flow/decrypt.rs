@@ -149,9 +149,10 @@ fn first(
 }
 
 /// Whether the session that this message sets up was set up before. If it is gone since, with the identity it was made with,
-/// the message is one that the server delivers again: to set the session up once more would show it twice.
+/// the message is one that the server delivers again: to set the session up once more would show it twice. Later messages
+/// that still bring the session along may be new ones, so only the first of all counts.
 fn was_accepted(txn: &mut Txn<'_>, message: &PreKeyMessage<'_>) -> Result<bool, Stop> {
-    let Some(prekey) = message.prekey_id() else { return Ok(false) };
+    let Some(prekey) = message.prekey_id().filter(|_| message.message().counter() == 0) else { return Ok(false) };
     let spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
     Ok(spent.was_used_with(prekey.number(), message.base_key().as_bytes()))
 }
