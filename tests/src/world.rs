@@ -31,6 +31,39 @@ pub struct Manners {
     pub hold_loads: bool,
     /// Events are left unhandled while this is set.
     pub ignore_events: bool,
+    /// After so many commits, the next is refused like this, once.
+    pub refuse_commit: Option<(usize, CommitError)>,
+    /// After so many loads, the next fails, once.
+    pub refuse_load: Option<usize>,
+    /// How far the host's clock is ahead of the true time, in milliseconds. It may jump at any moment.
+    pub skew_ms: i64,
+}
+
+impl Manners {
+    /// What the store does with the next commit.
+    const fn verdict(&mut self) -> Result<(), CommitError> {
+        match self.refuse_commit {
+            Some((0, error)) => {
+                self.refuse_commit = None;
+                Err(error)
+            }
+            Some((left, error)) => {
+                self.refuse_commit = Some((left - 1, error));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the store gives what the next load asks for.
+    const fn loads(&mut self) -> bool {
+        let left = self.refuse_load;
+        self.refuse_load = match left {
+            Some(left) => left.checked_sub(1),
+            None => None,
+        };
+        !matches!(left, Some(0))
+    }
 }
 
 /// One client with its host.
@@ -49,6 +82,10 @@ pub struct Host {
     pub opens: Vec<u64>,
     /// Bytes written to the socket, for searching them.
     pub written: Vec<Bytes>,
+    /// Frames that the client has taken.
+    pub taken: usize,
+    /// What the network holds, since the client does not want more.
+    inbound: VecDeque<Bytes>,
     epoch: Epoch,
     link: Option<LinkId>,
     held: VecDeque<Commit>,
@@ -111,6 +148,8 @@ impl World {
             loads: 0,
             opens: Vec::new(),
             written: Vec::new(),
+            taken: 0,
+            inbound: VecDeque::new(),
             epoch: Epoch::default(),
             link: None,
             held: VecDeque::new(),
@@ -130,7 +169,7 @@ impl World {
 
     /// Links a client by QR and waits until messages flow.
     pub fn link(&mut self, name: Name, account: Option<&str>) {
-        let now = self.now;
+        let now = self.clock(name);
         self.host(name).client.connect(now).unwrap();
         self.settle();
         let text = self
@@ -149,6 +188,13 @@ impl World {
         &mut self.hosts[name.0]
     }
 
+    /// The time as the client's host has it.
+    #[must_use]
+    pub fn clock(&self, name: Name) -> Now {
+        let skew = self.hosts[name.0].manners.skew_ms;
+        Now { mono: self.now.mono, unix: self.now.unix.saturating_add_signed(skew) }
+    }
+
     /// The client's own address by phone number, without device.
     #[must_use]
     pub fn pn(&self, name: Name) -> Jid {
@@ -163,7 +209,7 @@ impl World {
 
     /// Accepts a text for `chat`.
     pub fn send(&mut self, from: Name, chat: &Jid, text: &str) -> MessageId {
-        let now = self.now;
+        let now = self.clock(from);
         let content = text_content(text);
         self.host(from).client.send_message(now, chat, content, None).expect("accepted").1
     }
@@ -209,6 +255,7 @@ impl World {
                     }
                     self.carry_out(Name(index), output);
                 }
+                moved |= self.read(Name(index));
             }
             while let Some(output) = self.relay.poll() {
                 moved = true;
@@ -231,8 +278,9 @@ impl World {
         let end = self.now.mono + limit_ms;
         let until = next.map_or(end, |next| next.clamp(self.now.mono + 1, end));
         self.now = self.now.plus(until - self.now.mono);
-        for host in &mut self.hosts {
-            let _ = host.client.handle(self.now, Input::Tick);
+        for index in 0..self.hosts.len() {
+            let now = self.clock(Name(index));
+            let _ = self.hosts[index].client.handle(now, Input::Tick);
         }
         self.relay.handle(self.now, RelayInput::Tick);
         self.settle();
@@ -261,7 +309,8 @@ impl World {
         if let Some(link) = self.hosts[name.0].link.take() {
             self.links.remove(&link);
             self.relay.handle(self.now, RelayInput::Closed(link));
-            let now = self.now;
+            let now = self.clock(name);
+            self.host(name).inbound.clear();
             self.host(name).client.handle(now, Input::Closed(CloseReason::Broken)).unwrap();
         }
     }
@@ -280,32 +329,33 @@ impl World {
         }
         let host = &mut self.hosts[name.0];
         host.lives += 1;
+        host.inbound.clear();
         host.held.clear();
         host.held_loads.clear();
         let records = Client::root_keys().into_iter().map(|key| (key.clone(), roots.get(&key).cloned())).collect();
         host.client = Client::restore(host.config.clone(), seed_of(name, host.lives), records).expect("roots decode");
         // A fresh process knows no monotonic time of the old one, but virtual time has one origin for all.
-        let now = self.now;
+        let now = self.clock(name);
         let _ = self.host(name).client.handle(now, Input::Tick);
     }
 
     /// Starts a restored client.
     pub fn connect(&mut self, name: Name) {
-        let now = self.now;
+        let now = self.clock(name);
         self.host(name).client.connect(now).unwrap();
         self.settle();
     }
 
     /// Stops a client, as its user would.
     pub fn disconnect(&mut self, name: Name) {
-        let now = self.now;
+        let now = self.clock(name);
         self.host(name).client.disconnect(now).unwrap();
         self.settle();
     }
 
     /// Answers the commits that a host held back.
     pub fn answer_commits(&mut self, name: Name, result: Result<(), CommitError>) {
-        let now = self.now;
+        let now = self.clock(name);
         let host = &mut self.hosts[name.0];
         while let Some(commit) = host.held.pop_front() {
             host.answer(now, commit, result);
@@ -321,7 +371,7 @@ impl World {
 
     /// Answers the oldest commit that a host held back.
     pub fn answer_one_commit(&mut self, name: Name) {
-        let now = self.now;
+        let now = self.clock(name);
         let host = &mut self.hosts[name.0];
         if let Some(commit) = host.held.pop_front() {
             host.answer(now, commit, Ok(()));
@@ -341,6 +391,7 @@ impl World {
                 moved = true;
                 self.carry_out(Name(index), output);
             }
+            moved |= self.read(Name(index));
         }
         while let Some(output) = self.relay.poll() {
             moved = true;
@@ -351,20 +402,26 @@ impl World {
 
     /// Does what the client asks of its host.
     pub fn carry_out(&mut self, name: Name, output: Output) {
-        let now = self.now;
+        let now = self.clock(name);
         let host = &mut self.hosts[name.0];
         if matches!(output, Output::Open(_)) {
             host.opens.push(now.mono);
         }
         match output {
             Output::Load(request) if host.manners.hold_loads => host.held_loads.push(request),
+            Output::Load(request) if !host.manners.loads() => {
+                host.client.handle(now, Input::LoadFailed(request.id)).unwrap();
+            }
             Output::Load(request) => {
                 host.loads += 1;
                 let records = request.keys.iter().map(|key| host.store.get(key).cloned()).collect();
                 host.client.handle(now, Input::Loaded(request.id, records)).unwrap();
             }
             Output::Commit(commit) if host.manners.hold_commits => host.held.push_back(commit),
-            Output::Commit(commit) => host.answer(now, commit, Ok(())),
+            Output::Commit(commit) => {
+                let verdict = host.manners.verdict();
+                host.answer(now, commit, verdict);
+            }
             Output::Open(_) if self.unreachable => {
                 host.client.handle(now, Input::Closed(CloseReason::Unreachable)).unwrap();
             }
@@ -373,19 +430,20 @@ impl World {
                 self.next_link += 1;
                 host.link = Some(link);
                 self.links.insert(link, name);
-                self.relay.handle(now, RelayInput::Opened(link));
+                self.relay.handle(self.now, RelayInput::Opened(link));
                 host.client.handle(now, Input::Opened).unwrap();
             }
             Output::Frame(bytes) => {
                 host.written.push(bytes.clone());
                 if let Some(link) = host.link {
-                    self.relay.handle(now, RelayInput::Bytes(link, bytes));
+                    self.relay.handle(self.now, RelayInput::Bytes(link, bytes));
                 }
             }
             Output::Close => {
                 if let Some(link) = host.link.take() {
                     self.links.remove(&link);
-                    self.relay.handle(now, RelayInput::Closed(link));
+                    self.relay.handle(self.now, RelayInput::Closed(link));
+                    host.inbound.clear();
                     host.client.handle(now, Input::Closed(CloseReason::Asked)).unwrap();
                 }
             }
@@ -400,19 +458,42 @@ impl World {
         }
     }
 
+    /// Frames that the network holds for a client that does not want them yet.
+    #[must_use]
+    pub fn unread(&self, name: Name) -> usize {
+        self.hosts[name.0].inbound.len()
+    }
+
+    /// Gives the client the next that the network holds, if it wants more.
+    fn read(&mut self, name: Name) -> bool {
+        let now = self.clock(name);
+        let host = &mut self.hosts[name.0];
+        if !host.client.wants_frames() {
+            return false;
+        }
+        let Some(frame) = host.inbound.pop_front() else { return false };
+        host.taken += 1;
+        host.client.handle(now, Input::Frame(frame)).unwrap();
+        true
+    }
+
     fn deliver(&mut self, output: RelayOutput) {
-        let now = self.now;
         match output {
             RelayOutput::Bytes(link, bytes) => {
                 if let Some(name) = self.links.get(&link) {
-                    self.hosts[name.0].client.handle(now, Input::Frame(bytes)).unwrap();
+                    self.hosts[name.0].inbound.push_back(bytes);
                 }
             }
             RelayOutput::Close(link) => {
                 if let Some(name) = self.links.remove(&link) {
+                    let now = self.clock(name);
+                    // What the server said before arrives before the end.
+                    for frame in std::mem::take(&mut self.hosts[name.0].inbound) {
+                        let _ = self.hosts[name.0].client.handle(now, Input::Frame(frame));
+                    }
                     self.hosts[name.0].link = None;
                     self.hosts[name.0].client.handle(now, Input::Closed(CloseReason::ByServer)).unwrap();
-                    self.relay.handle(now, RelayInput::Closed(link));
+                    self.relay.handle(self.now, RelayInput::Closed(link));
                 }
             }
             RelayOutput::Event(event) => self.told.push(event),

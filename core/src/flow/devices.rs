@@ -15,7 +15,7 @@ const STALE_S: u64 = 7 * 24 * 3600;
 pub(crate) fn usable(txn: &mut Txn<'_>, peer: PeerId) -> Result<Option<DeviceList>, Stop> {
     let now = txn.now.unix_seconds();
     let list = txn.read::<DeviceList>(peer.record_id())?;
-    Ok(list.filter(|list| now.saturating_sub(list.fetched) < STALE_S))
+    Ok(list.filter(|list| now.abs_diff(list.fetched) < STALE_S))
 }
 
 /// Takes the server's answer to a question for the devices of `users`.

@@ -58,7 +58,8 @@ pub(crate) fn at_login(txn: &mut Txn<'_>, live: &Live, account: &mut Account) ->
         return upload(txn, live);
     }
     let staged = current_signed(txn, account)?;
-    let is_due = txn.now.unix_seconds().saturating_sub(account.signed_prekey_made) >= ROTATE_S;
+    // Far in the future counts, too: a clock that ran ahead and was put right must not end the rotation for years.
+    let is_due = txn.now.unix_seconds().abs_diff(account.signed_prekey_made) >= ROTATE_S;
     let offered = match account.signed_prekey_confirmed == staged.id.number() {
         // Made before, but the server never said that it has it: the same is offered again.
         false => Some(staged),
@@ -85,7 +86,7 @@ pub(crate) fn counted(txn: &mut Txn<'_>, live: &Live, reply: &Reply) -> Result<(
 /// Uploads more if `left` are too few.
 pub(crate) fn few_left(txn: &mut Txn<'_>, live: &Live, left: u32) -> Result<(), Stop> {
     let counter = txn.read::<PreKeyCounter>(COUNTER_ID)?.unwrap_or_default();
-    let is_early = txn.now.unix_seconds().saturating_sub(counter.uploaded_at) < PAUSE_S;
+    let is_early = txn.now.unix_seconds().abs_diff(counter.uploaded_at) < PAUSE_S;
     if left < LOW && !live.uploading && !is_early { upload(txn, live) } else { Ok(()) }
 }
 

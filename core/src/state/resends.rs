@@ -79,9 +79,11 @@ impl Allowance {
     /// Takes a token if there is one. A clock that was put back brings none.
     pub(crate) fn take(&mut self, now: u64, most: u32, refill_ms: u64) -> bool {
         let refill_ms = refill_ms.max(1);
+        // A clock that ran ahead and was put right must not stop the refill until that time comes.
+        self.since = self.since.min(now);
         let back = now.saturating_sub(self.since) / refill_ms;
         self.tokens = self.tokens.saturating_add(u32::try_from(back).unwrap_or(u32::MAX)).min(most);
-        self.since = if self.tokens == most { now.max(self.since) } else { self.since + back * refill_ms };
+        self.since = if self.tokens == most { now } else { self.since + back * refill_ms };
         let is_granted = self.tokens > 0;
         self.tokens = self.tokens.saturating_sub(1);
         is_granted

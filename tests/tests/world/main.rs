@@ -9,10 +9,13 @@
 )]
 
 mod addresses;
+mod clocks;
 mod connection;
 mod crashes;
+mod faults;
 mod identity;
 mod linking;
+mod load;
 mod messages;
 mod origins;
 mod outbox;
