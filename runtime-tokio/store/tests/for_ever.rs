@@ -98,7 +98,10 @@ fn plain_store_of_format_1_opens_and_can_be_sealed() {
 
 #[test]
 fn session_file_of_version_1_is_imported_with_its_passphrase_or_key() {
-    let locks = [("passphrase-1.session", Lock::Passphrase("correct horse".to_owned().into())), ("key-1.session", Lock::Key(store_key()))];
+    let locks = [
+        ("passphrase-1.session", Lock::Passphrase("correct horse".to_owned().into())),
+        ("key-1.session", Lock::Key(store_key())),
+    ];
     for (name, lock) in locks {
         let store = MemoryStore::new();
         let file = std::fs::read(fixtures().join(name)).unwrap();
@@ -149,14 +152,14 @@ fn make_the_files() {
             file.execute("INSERT INTO record VALUES (1, ?1, ?2, ?3)", row).unwrap();
         }
     }
-    for (name, lock) in
-        [("passphrase-1.session", Lock::Passphrase("correct horse".to_owned().into())), ("key-1.session", Lock::Key(store_key()))]
-    {
+    for (name, lock) in [
+        ("passphrase-1.session", Lock::Passphrase("correct horse".to_owned().into())),
+        ("key-1.session", Lock::Key(store_key())),
+    ] {
         let Some(path) = fresh(name) else { continue };
         let store = MemoryStore::new();
         assert_eq!(store.commit(&[(me(), commit())]), [Ok(())]);
-        let what =
-            Export { account: me(), unix_ms: 1_700_000_000_000, source: "whatsio 0.1.0".into(), copy: false };
+        let what = Export { account: me(), unix_ms: 1_700_000_000_000, source: "whatsio 0.1.0".into(), copy: false };
         export(&store, &lock, &what, std::fs::File::create(path).unwrap()).unwrap();
     }
 }
