@@ -2,7 +2,7 @@
 //!
 //! `fixtures/store/README.md` says what they are. `make_the_files` writes them anew for a new form; those that are there
 //! stay as they are.
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use bytes::Bytes;
 use std::ops::ControlFlow;
