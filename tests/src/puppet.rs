@@ -97,6 +97,17 @@ impl Puppet {
         self.sessions.remove(&name_of(world, to));
     }
 
+    /// The session with a device as it is now.
+    #[must_use]
+    pub fn session_with(&self, world: &World, to: &Jid) -> Option<(Session, Archive)> {
+        self.sessions.get(&name_of(world, to)).cloned()
+    }
+
+    /// Goes back to a session as it was: its counters are used once more.
+    pub fn go_back_to(&mut self, world: &World, to: &Jid, session: (Session, Archive)) {
+        self.sessions.insert(name_of(world, to), session);
+    }
+
     /// A message stanza for `to` (a device) with these ciphertexts.
     pub fn message(&self, to: &Jid, id: &str, encs: impl IntoIterator<Item = Node>) -> Node {
         let list = Node::new("to").with("jid", to.clone()).with_children(encs);

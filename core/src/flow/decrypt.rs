@@ -20,8 +20,9 @@ use crate::state::spent::{self, SpentPreKeys};
 pub(crate) enum Opened {
     /// The content, still padded.
     Plain(Vec<u8>),
-    /// It was opened before: the server delivers it again because our answer was lost.
-    Before,
+    /// Its counter was used before: the server delivers it again because our answer was lost, or its sender has used
+    /// the counter for another message.
+    Used,
     /// It does not open now; the sender may be able to send it again.
     Failed(UndecryptableReason, RetryReason),
     /// Its kind is not known.
@@ -244,7 +245,7 @@ fn sender_keys(txn: &mut Txn<'_>, message: &Message, origin: &Origin) -> Result<
 }
 
 fn failed(error: DecryptError) -> Opened {
-    let Some(retry) = error.retry_reason() else { return Opened::Before };
+    let Some(retry) = error.retry_reason() else { return Opened::Used };
     let reason = match error {
         DecryptError::NoSession => UndecryptableReason::NoSession,
         DecryptError::UnknownPreKey | DecryptError::UnknownSignedPreKey => UndecryptableReason::UnknownPreKey,
@@ -255,7 +256,7 @@ fn failed(error: DecryptError) -> Opened {
 }
 
 fn group_failed(error: GroupDecryptError) -> Opened {
-    let Some(retry) = error.retry_reason() else { return Opened::Before };
+    let Some(retry) = error.retry_reason() else { return Opened::Used };
     let reason = match error {
         GroupDecryptError::NoSenderKey => UndecryptableReason::NoSenderKey,
         GroupDecryptError::TooFarInFuture => UndecryptableReason::TooFarAhead,

@@ -33,6 +33,7 @@ mod presence;
 mod query;
 mod receipts;
 mod receive;
+mod received;
 mod repair;
 mod restriction;
 mod retry;

@@ -2,7 +2,7 @@
 
 use super::ask::Time;
 use super::decrypt::{self, Opened};
-use super::{Live, Me, Stop, Txn, TxnExt, ask, control, inbox, learn, peers, receipts};
+use super::{Live, Me, Stop, Txn, TxnExt, ask, control, inbox, learn, peers, receipts, received};
 use crate::api::{Aliases, Event, MessageEvent, SuspiciousKind, UndecryptableEvent, UndecryptableReason};
 use crate::message::{Control, Scanned, unpad, unwrap_device_sent};
 use crate::signal::RetryReason;
@@ -32,7 +32,7 @@ impl Origin {
 
 /// What became of a message.
 enum Outcome {
-    /// At least one ciphertext was read, or had been before.
+    /// At least one ciphertext was read.
     Read,
     /// Nothing can be read, now or later.
     Hopeless(UndecryptableReason, Nack),
@@ -65,9 +65,17 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
         _ if was_read => receipts::delivered(txn, live, message, &origin),
         Outcome::Read => {
             ask::note_read(txn, message, &origin)?;
+            received::note(txn, message, &origin)?;
+            receipts::delivered(txn, live, message, &origin)
+        }
+        // Delivered again, because our answer was lost.
+        Outcome::Retry(..) if received::knows(txn, message, &origin)? => {
             receipts::delivered(txn, live, message, &origin)
         }
         Outcome::Hopeless(reason, nack) => {
+            if reason == UndecryptableReason::NotAMessage {
+                received::note(txn, message, &origin)?;
+            }
             deliver_undecryptable(txn, message, &origin, reason)?;
             // A refused status comes back first at every login, and the server holds the rest back behind it.
             let nack = (origin.chat.server() != &Server::Broadcast).then_some(nack);
@@ -84,14 +92,18 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
 
 /// Opens the ciphertexts in the order that lets one bring the key of the next: pairwise ones, then the group's.
 fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, was_read: bool) -> Result<Outcome, Stop> {
-    let mut outcome = None;
+    let (mut outcome, mut is_used) = (None, false);
     let is_pairwise = |kind: &EncKind| matches!(kind, EncKind::Message | EncKind::PreKeyMessage);
     let pairwise = message.enc.iter().filter(|enc| is_pairwise(&enc.ciphertext.kind));
     let group = message.enc.iter().filter(|enc| !is_pairwise(&enc.ciphertext.kind));
     for enc in pairwise.chain(group) {
         let result = match decrypt::open(txn, message, origin, enc)? {
             Opened::Plain(padded) => take(txn, live, message, origin, padded, was_read)?,
-            Opened::Before => Outcome::Read,
+            // Says nothing about the others: a stanza whose key was taken before may have content that was not.
+            Opened::Used => {
+                is_used = true;
+                continue;
+            }
             Opened::Failed(reason, why) => Outcome::Retry(reason, why),
             Opened::Unknown => Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled),
         };
@@ -102,7 +114,14 @@ fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, was_
             _ => outcome = Some(result),
         }
     }
-    Ok(outcome.unwrap_or(Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled)))
+    Ok(match outcome {
+        // The key is gone, with this message or with another that took its counter.
+        None | Some(Outcome::Hopeless(..)) if is_used => {
+            Outcome::Retry(UndecryptableReason::Damaged, RetryReason::InvalidMessageKey)
+        }
+        None => Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled),
+        Some(outcome) => outcome,
+    })
 }
 
 /// Takes a decrypted plaintext: keys to the store, content to the inbox.

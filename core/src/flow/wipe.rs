@@ -12,6 +12,7 @@ use crate::state::outbox::{self, Entry, OutboxCursor, Sequence};
 use crate::state::peer::{Alias, Peer, PeerCounter, PeerId};
 use crate::state::prekeys::{PreKeyCounter, record_id};
 use crate::state::ratchets::{Identity, IdentitySeen};
+use crate::state::received::{self, Received};
 use crate::state::resends::{self, Allowance, Resends};
 use crate::state::restriction::{self, Restricted};
 use crate::state::spent::{self, SpentPreKeys};
@@ -94,5 +95,8 @@ pub(crate) fn counters(txn: &mut Txn<'_>) -> Result<(), Stop> {
     txn.delete::<PreKeyCounter>(state::prekeys::COUNTER_ID);
     txn.delete::<Asked>(asked::ID);
     txn.delete::<SpentPreKeys>(spent::ID);
+    let received = txn.read::<Received>(received::ID)?.unwrap_or_default();
+    received.segments().for_each(|segment| txn.delete::<Received>(segment));
+    txn.delete::<Received>(received::ID);
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::outbox::{Entry, OutboxCursor, Sequence};
 use super::peer::{Alias, Peer, PeerCounter};
 use super::prekeys::PreKeyCounter;
 use super::ratchets::{Identity, IdentitySeen};
+use super::received::Received;
 use super::record::Stored;
 use super::resends::{Allowance, Resends};
 use super::restriction::Restricted;
@@ -21,7 +22,7 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -52,6 +53,7 @@ fn every_record_that_was_ever_written_still_decodes() {
             "PeerCounter" => reads::<PeerCounter>(&record),
             "PreKey" => reads::<PreKey>(&record),
             "PreKeyCounter" => reads::<PreKeyCounter>(&record),
+            "Received" => reads::<Received>(&record),
             "Resends" => reads::<Resends>(&record),
             "Restricted" => reads::<Restricted>(&record),
             "SenderKeyRecord" => reads::<SenderKeyRecord>(&record),

@@ -23,6 +23,7 @@ pub(crate) mod passkey;
 pub(crate) mod peer;
 pub(crate) mod prekeys;
 pub(crate) mod ratchets;
+pub(crate) mod received;
 pub(crate) mod resends;
 pub(crate) mod restriction;
 pub(crate) mod spent;

@@ -30,3 +30,4 @@ mod sending;
 mod storage;
 mod tokens;
 mod trouble;
+mod used_counters;
