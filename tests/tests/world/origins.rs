@@ -37,11 +37,13 @@ fn messages(world: &World, name: Name) -> usize {
     world.hosts[name.0].events.iter().filter(|envelope| matches!(envelope.event, Event::MessageReceived(_))).count()
 }
 
-/// Everything durable that a session, an inbox or a counter of events does not explain.
+/// Everything durable that a session, an inbox, a counter or the note that a message came does not explain.
 fn state(world: &World, name: Name) -> Vec<(Key, Record)> {
     let store = world.hosts[name.0].store.iter();
     let changes = [Space::Session, Space::SessionArchive, Space::Inbox, Space::PreKey];
     let cursors: [&[u8]; 2] = [b"inbox", b"prekeys"];
+    let is_noted = |key: &Key| key.space == Space::Account && key.id.starts_with(b"received");
+    let store = store.filter(|(key, _)| !is_noted(key));
     let kept = store.filter(|(key, _)| !changes.contains(&key.space) && !cursors.contains(&key.id.as_ref()));
     kept.map(|(key, record)| (key.clone(), record.clone())).collect()
 }
