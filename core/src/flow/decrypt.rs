@@ -114,7 +114,7 @@ fn first(
         }
     }
     if was_accepted(txn, &message)? {
-        return Ok(Opened::Before);
+        return Ok(Opened::Used);
     }
     let Some(signed) = txn.read::<SignedPreKey>(record_id(message.signed_prekey_id().number()))? else {
         return Ok(failed(DecryptError::UnknownSignedPreKey));
