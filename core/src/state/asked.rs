@@ -89,7 +89,11 @@ impl Asked {
     /// Changes what the phone may be asked for; whether `change` says of any that it did.
     pub(crate) fn change_missing(&mut self, mut change: impl FnMut(&mut Missing) -> bool) -> bool {
         let all = self.0.iter_mut().filter_map(|asked| asked.missing.as_mut());
-        all.fold(false, |changed, missing| change(missing) || changed)
+        let mut changed = false;
+        for missing in all {
+            changed |= change(missing);
+        }
+        changed
     }
 
     /// Remembers a message, instead of what was remembered of it before.
