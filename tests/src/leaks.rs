@@ -17,14 +17,14 @@ const LEAD: usize = 5;
 /// What must not be found.
 #[derive(Default)]
 pub struct Secrets {
-    /// Every run of [`WINDOW`] bytes of every secret.
+    /// Every run of 16 bytes of every secret.
     windows: HashSet<[u8; WINDOW]>,
     /// Texts and numbers, shorter than a window perhaps, in every form that is searched for.
     texts: Vec<(String, Vec<u8>)>,
 }
 
 impl Secrets {
-    /// Adds bytes that must not be found, not even [`WINDOW`] of them in a row. Readable text among them does not
+    /// Adds bytes that must not be found, not even 16 of them in a row. Readable text among them does not
     /// count: half of an address is the name of a server.
     pub fn add_bytes(&mut self, secret: &[u8]) {
         let is_readable = |window: &&[u8]| window.iter().all(|byte| matches!(byte, b' '..=b'~'));
@@ -131,7 +131,7 @@ fn runs(output: &[u8], is_digit: impl Fn(u8) -> bool, least: usize) -> Vec<(usiz
     found
 }
 
-/// Lists of at least [`LEAD`] bytes, each written as `read` reads it.
+/// Lists of at least 5 bytes, each written as `read` reads it.
 fn lists(output: &[u8], read: impl Fn(&str) -> Option<u8>) -> Vec<Vec<u8>> {
     let (mut found, mut list) = (Vec::new(), Vec::new());
     let mut end = |list: &mut Vec<u8>| {
