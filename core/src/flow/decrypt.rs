@@ -1,7 +1,7 @@
 //! From one ciphertext to its plaintext: loads what the ratchet needs, stores what it changed.
 
 use super::receive::Origin;
-use super::{Stop, Txn, bundles, devices, identity, peers, prekeys};
+use super::{Stop, Txn, ask, bundles, devices, identity, peers, prekeys, received};
 use crate::api::UndecryptableReason;
 use crate::crypto::PublicKey;
 use crate::signal::{
@@ -113,7 +113,7 @@ fn first(
             return Ok(opened);
         }
     }
-    if was_accepted(txn, &message)? {
+    if was_accepted(txn, &message)? || is_redelivered(txn, stanza, origin)? {
         return Ok(Opened::Used);
     }
     let Some(signed) = txn.read::<SignedPreKey>(record_id(message.signed_prekey_id().number()))? else {
@@ -156,6 +156,12 @@ fn was_accepted(txn: &mut Txn<'_>, message: &PreKeyMessage<'_>) -> Result<bool, 
     let Some(prekey) = message.prekey_id().filter(|_| message.message().counter() == 0) else { return Ok(false) };
     let spent = txn.read::<SpentPreKeys>(spent::ID)?.unwrap_or_default();
     Ok(spent.was_used_with(prekey.number(), message.base_key().as_bytes()))
+}
+
+/// Whether this very message was received, in a session that is gone since: its key alone cannot tell, if it used none or
+/// came with a later counter. A copy that was asked for is not shown either, but its session is the newer one.
+fn is_redelivered(txn: &mut Txn<'_>, stanza: &Message, origin: &Origin) -> Result<bool, Stop> {
+    Ok(!ask::was_read(txn, stanza, origin)? && received::knows(txn, stanza, origin)?)
 }
 
 /// Whether another session was made with this key: it is kept for that one only.

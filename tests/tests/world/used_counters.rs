@@ -106,3 +106,32 @@ fn a_message_that_was_received_is_not_asked_for_when_its_session_is_gone() {
     assert!(answers.len() == 1 && answers[0] != "retry", "{answers:?}");
     assert_eq!(world.texts(ann), ["hello", "one"]);
 }
+
+#[test]
+fn a_first_message_that_was_received_is_not_shown_again_when_its_session_is_gone() {
+    for (seed, with_prekey, later) in [(152, true, false), (153, true, true), (154, false, false), (155, false, true)] {
+        let (mut world, ann, to, mut puppet) = met(seed);
+        let bundle = world.relay.hand_out(world.now, &to);
+        let is_kept = |part: &&Node| with_prekey || part.tag != "key";
+        let bundle = Node::new("user").with_children(bundle.children().iter().filter(is_kept).cloned());
+        puppet.begin(&world, &to, &bundle);
+        let statement = Node::new("device-identity").with_bytes(puppet.statement.clone().unwrap());
+        let first = text(&mut world, &mut puppet, &to, "P1", "one").with_child(statement.clone());
+        let second = text(&mut world, &mut puppet, &to, "P2", "two").with_child(statement);
+        let is_receipt = |answers: Vec<String>| answers.len() == 1 && answers[0] != "retry";
+        let all = if later { vec![&second] } else { vec![&first, &second] };
+        for stanza in &all {
+            assert!(is_receipt(deliver(&mut world, &mut puppet, &to, stanza)));
+        }
+        let shown = world.texts(ann);
+        for _ in 0..2 {
+            world.hosts[ann.0].store.retain(|key, _| !matches!(key.space, Space::Session | Space::SessionArchive));
+            restart(&mut world, ann);
+            puppet.mail(&mut world);
+            for stanza in &all {
+                assert!(is_receipt(deliver(&mut world, &mut puppet, &to, stanza)), "{with_prekey} {later}");
+            }
+        }
+        assert_eq!(world.texts(ann), shown, "{with_prekey} {later}");
+    }
+}
