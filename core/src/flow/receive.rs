@@ -34,6 +34,8 @@ impl Origin {
 enum Outcome {
     /// At least one ciphertext was read.
     Read,
+    /// The key is gone, with this message or with another that took its counter.
+    Used,
     /// Nothing can be read, now or later.
     Hopeless(UndecryptableReason, Nack),
     /// The sender may be able to send it again.
@@ -69,7 +71,10 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
             receipts::delivered(txn, live, message, &origin)
         }
         // Delivered again, because our answer was lost.
-        Outcome::Retry(..) if received::knows(txn, message, &origin)? => {
+        Outcome::Used | Outcome::Retry(..) if received::knows(txn, message, &origin)? => {
+            receipts::delivered(txn, live, message, &origin)
+        }
+        Outcome::Used if received::may_have_come_before(txn, message)? => {
             receipts::delivered(txn, live, message, &origin)
         }
         Outcome::Hopeless(reason, nack) => {
@@ -81,13 +86,27 @@ pub(crate) fn message(txn: &mut Txn<'_>, live: &Live, message: &Message) -> Resu
             let nack = (origin.chat.server() != &Server::Broadcast).then_some(nack);
             acknowledge(txn, live, message, nack)
         }
-        Outcome::Retry(reason, why) => {
-            if ask::ask(txn, live, message, &origin, why)? == Time::First {
-                deliver_undecryptable(txn, message, &origin, reason)?;
-            }
-            acknowledge(txn, live, message, None)
+        Outcome::Used => {
+            let (reason, why) = (UndecryptableReason::Damaged, RetryReason::InvalidMessageKey);
+            retry(txn, live, message, &origin, reason, why)
         }
+        Outcome::Retry(reason, why) => retry(txn, live, message, &origin, reason, why),
     }
+}
+
+/// Asks for a message again.
+fn retry(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    message: &Message,
+    origin: &Origin,
+    reason: UndecryptableReason,
+    why: RetryReason,
+) -> Result<(), Stop> {
+    if ask::ask(txn, live, message, origin, why)? == Time::First {
+        deliver_undecryptable(txn, message, origin, reason)?;
+    }
+    acknowledge(txn, live, message, None)
 }
 
 /// Opens the ciphertexts in the order that lets one bring the key of the next: pairwise ones, then the group's.
@@ -115,10 +134,7 @@ fn read(txn: &mut Txn<'_>, live: &Live, message: &Message, origin: &Origin, was_
         }
     }
     Ok(match outcome {
-        // The key is gone, with this message or with another that took its counter.
-        None | Some(Outcome::Hopeless(..)) if is_used => {
-            Outcome::Retry(UndecryptableReason::Damaged, RetryReason::InvalidMessageKey)
-        }
+        None | Some(Outcome::Hopeless(..)) if is_used => Outcome::Used,
         None => Outcome::Hopeless(UndecryptableReason::UnknownEncryption, Nack::Unhandled),
         Some(outcome) => outcome,
     })

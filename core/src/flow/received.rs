@@ -8,7 +8,7 @@ use crate::state::received::{self, Received};
 
 /// Notes that a message was received.
 pub(crate) fn note(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origin) -> Result<(), Stop> {
-    let mut newest = txn.read::<Received>(received::ID)?.unwrap_or_default();
+    let mut newest = newest(txn)?;
     if let Some((id, full)) = newest.add(received::mark(&origin.device_id(), &message.id)) {
         txn.write(id, &full);
     }
@@ -22,7 +22,7 @@ pub(crate) fn knows(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origi
     let former = peers::read(txn, origin.sender_peer)?.folded;
     let names = former.into_iter().chain([origin.sender_peer]).map(|peer| peer.device_id(origin.sender.device()));
     let marks: Vec<received::Mark> = names.map(|device| received::mark(&device, &message.id)).collect();
-    let newest = txn.read::<Received>(received::ID)?.unwrap_or_default();
+    let newest = newest(txn)?;
     if newest.knows(&marks) {
         return Ok(true);
     }
@@ -33,4 +33,17 @@ pub(crate) fn knows(txn: &mut Txn<'_>, message: &IncomingMessage, origin: &Origi
         }
     }
     Ok(false)
+}
+
+/// Whether a message may have been received before anything was remembered, in another program or version. Its key was
+/// used then, so there is no more to be had: asking for it again would show it twice.
+pub(crate) fn may_have_come_before(txn: &mut Txn<'_>, message: &IncomingMessage) -> Result<bool, Stop> {
+    let newest = newest(txn)?;
+    txn.write(received::ID, &newest);
+    Ok(newest.began_after(message.timestamp, txn.now.unix_seconds()))
+}
+
+fn newest(txn: &mut Txn<'_>) -> Result<Received, Stop> {
+    let now = txn.now.unix_seconds();
+    Ok(txn.read::<Received>(received::ID)?.unwrap_or_else(|| Received::beginning(now)))
 }

@@ -95,8 +95,9 @@ pub(crate) fn counters(txn: &mut Txn<'_>) -> Result<(), Stop> {
     txn.delete::<PreKeyCounter>(state::prekeys::COUNTER_ID);
     txn.delete::<Asked>(asked::ID);
     txn.delete::<SpentPreKeys>(spent::ID);
-    let received = txn.read::<Received>(received::ID)?.unwrap_or_default();
-    received.segments().for_each(|segment| txn.delete::<Received>(segment));
-    txn.delete::<Received>(received::ID);
+    if let Some(received) = txn.read::<Received>(received::ID)? {
+        received.segments().for_each(|segment| txn.delete::<Received>(segment));
+        txn.delete::<Received>(received::ID);
+    }
     Ok(())
 }

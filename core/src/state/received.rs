@@ -8,7 +8,10 @@ use super::record::{BadRecord, Stored};
 use crate::api::{MessageId, Record, Space};
 use sha2::{Digest, Sha256};
 
-const VERSION: u8 = 1;
+/// Version of a record that does not say since when there are these.
+const SEGMENT: u8 = 1;
+
+const VERSION: u8 = 2;
 
 /// Hashes of one segment: what each message writes again is at most this many.
 const AT_ONCE: usize = 8;
@@ -34,14 +37,28 @@ pub(crate) fn mark(device: &[u8], id: &MessageId) -> Mark {
 }
 
 /// The newest messages, or one segment of those before.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     /// Number of the segment that these are or will be.
     number: u64,
+    /// Since when messages are remembered, in seconds since 1970; only in the record of the newest.
+    began: Option<u32>,
     marks: Vec<Mark>,
 }
 
 impl Received {
+    /// Nothing was received yet that is remembered; from `now` on, in seconds since 1970, it is.
+    pub(crate) fn beginning(now: u64) -> Self {
+        Self { number: 0, began: Some(u32::try_from(now).unwrap_or(u32::MAX)), marks: Vec::new() }
+    }
+
+    /// Whether a message that the server took at `timestamp` can have been received before anything was remembered. Not
+    /// for ever: what is unanswered is delivered again before long, and a clock may have been wrong at the beginning.
+    pub(crate) fn began_after(&self, timestamp: u64, now: u64) -> bool {
+        let began = self.began.map(u64::from).filter(|began| *began <= now && self.number < SEGMENTS);
+        began.is_some_and(|began| timestamp <= began)
+    }
+
     /// Whether a message is among these.
     pub(crate) fn knows(&self, marks: &[Mark]) -> bool {
         self.marks.iter().any(|known| marks.contains(known))
@@ -53,7 +70,7 @@ impl Received {
         if self.marks.len() < AT_ONCE {
             return None;
         }
-        let full = Self { number: self.number, marks: std::mem::take(&mut self.marks) };
+        let full = Self { number: self.number, began: None, marks: std::mem::take(&mut self.marks) };
         self.number += 1;
         Some((segment_id(full.number), full))
     }
@@ -74,20 +91,26 @@ impl Stored for Received {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![if self.began.is_some() { VERSION } else { SEGMENT }];
         bytes.extend_from_slice(&self.number.to_be_bytes());
+        bytes.extend(self.began.iter().flat_map(|began| began.to_be_bytes()));
         bytes.extend_from_slice(self.marks.as_flattened());
         Record(bytes.into())
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
-        let Some((&VERSION, rest)) = record.0.split_first() else { return Err(BadRecord) };
-        let (number, rest) = rest.split_first_chunk().ok_or(BadRecord)?;
+        let Some((&version @ (SEGMENT | VERSION), rest)) = record.0.split_first() else { return Err(BadRecord) };
+        let (number, mut rest) = rest.split_first_chunk().ok_or(BadRecord)?;
+        let mut began = None;
+        if version == VERSION {
+            let (bytes, marks) = rest.split_first_chunk().ok_or(BadRecord)?;
+            (began, rest) = (Some(u32::from_be_bytes(*bytes)), marks);
+        }
         let (marks, []) = rest.as_chunks() else { return Err(BadRecord) };
         if marks.len() > AT_ONCE {
             return Err(BadRecord);
         }
-        Ok(Self { number: u64::from_be_bytes(*number), marks: marks.to_vec() })
+        Ok(Self { number: u64::from_be_bytes(*number), began, marks: marks.to_vec() })
     }
 }
 
@@ -99,7 +122,7 @@ mod tests {
     #[test]
     fn the_newest_two_thousand_messages_are_known_and_records_stay_few_and_small() {
         let mark_of = |number: u64| mark(&[1, 2], &MessageId::new(number.to_string()));
-        let mut newest = Received::default();
+        let mut newest = Received::beginning(0);
         let mut ring: BTreeMap<Vec<u8>, Record> = BTreeMap::new();
         let all = 3 * SEGMENTS * 8 + 5;
         let mut written = 0;
@@ -120,6 +143,20 @@ mod tests {
         };
         assert!((all - SEGMENTS * 8..all).all(is_known));
         assert!(!is_known(all) && !is_known(0));
+    }
+
+    #[test]
+    fn what_came_before_anything_was_remembered_may_have_been_received_for_some_time() {
+        let mut newest = Received::beginning(1_000);
+        assert!(newest.began_after(999, 1_000) && newest.began_after(1_000, 5_000));
+        assert!(!newest.began_after(1_001, 5_000), "it would be remembered");
+        assert!(!newest.began_after(900, 950), "the clock was wrong then");
+        for number in 0..SEGMENTS * 8 {
+            newest.add(mark(&[1], &MessageId::new(number.to_string())));
+        }
+        assert!(!newest.began_after(999, 5_000));
+        let before = Received { began: None, ..newest };
+        assert_eq!(Received::open(&before.seal()).map(|read| read.began_after(0, 5_000)), Ok(false));
     }
 
     #[test]

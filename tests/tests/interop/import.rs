@@ -1,7 +1,6 @@
 //! Moving house: an account that Baileys or whatsmeow linked goes on in whatsio, with the files that they wrote, without
 //! linking again. Its sessions live on: nobody has to ask for anything twice.
 
-use serde_json::Value;
 use std::path::PathBuf;
 use whatsio::{AccountId, SqliteStore};
 use whatsio_store::foreign::{self, Imported};
@@ -66,10 +65,7 @@ async fn moves(kind: Kind) -> Outcome<Imported> {
     }
     moved.disconnect().await?;
     for actor in friends.iter_mut().chain([&mut moved]) {
-        // What the other client had read but not yet answered comes again after the move, and is asked for again.
-        let read_before = |event: &Value| event["id"].as_str().is_some_and(|id| id.contains("before"));
-        let is_trouble = |event: &Value| event["is"] == "qr" || (event["is"] == "undecryptable" && !read_before(event));
-        if let Some(event) = actor.take_seen(is_trouble).first() {
+        if let Some(event) = actor.take_seen(|event| event["is"] == "undecryptable" || event["is"] == "qr").first() {
             return Err(format!("{} had trouble: {event}", actor.kind.name()));
         }
     }

@@ -20,13 +20,14 @@ fn met(seed: u8) -> (World, Name, Jid, Puppet) {
     // The first answer begins a chain.
     let hello = text(&mut world, &mut puppet, &to, "P0", "hello");
     deliver(&mut world, &mut puppet, &to, &hello);
+    world.pass_ms(5_000);
     (world, ann, to, puppet)
 }
 
 /// A message as the server delivers it.
-fn delivery(puppet: &Puppet, id: &str, enc: Node) -> Node {
+fn delivery(world: &World, puppet: &Puppet, id: &str, enc: Node) -> Node {
     let node = Node::new("message").with("id", id).with("from", puppet.jid.clone()).with("type", "text");
-    node.with("t", "1790000000").with_child(enc)
+    node.with("t", world.now.unix / 1_000).with_child(enc)
 }
 
 /// Has the server deliver a stanza, and gives the types of the receipts that its sender gets for it.
@@ -41,7 +42,7 @@ fn deliver(world: &mut World, puppet: &mut Puppet, to: &Jid, stanza: &Node) -> V
 
 fn text(world: &mut World, puppet: &mut Puppet, to: &Jid, id: &str, text: &str) -> Node {
     let enc = puppet.enc(world, to, &text_content(text));
-    delivery(puppet, id, enc)
+    delivery(world, puppet, id, enc)
 }
 
 fn restart(world: &mut World, name: Name) {
@@ -134,4 +135,21 @@ fn a_first_message_that_was_received_is_not_shown_again_when_its_session_is_gone
         }
         assert_eq!(world.texts(ann), shown, "{with_prekey} {later}");
     }
+}
+
+#[test]
+fn what_another_version_received_before_messages_were_remembered_is_not_asked_for() {
+    let (mut world, ann, to, mut puppet) = met(156);
+    let was = puppet.session_with(&world, &to).expect("a session");
+    let one = text(&mut world, &mut puppet, &to, "P1", "one");
+    deliver(&mut world, &mut puppet, &to, &one);
+    world.hosts[ann.0].store.retain(|key, _| !key.id.starts_with(b"received"));
+    restart(&mut world, ann);
+    let answers = deliver(&mut world, &mut puppet, &to, &one);
+    assert!(answers.len() == 1 && answers[0] != "retry", "{answers:?}");
+    assert_eq!(world.texts(ann), ["hello", "one"]);
+    world.pass_ms(5_000);
+    puppet.go_back_to(&world, &to, was);
+    let two = text(&mut world, &mut puppet, &to, "P2", "two");
+    assert_eq!(deliver(&mut world, &mut puppet, &to, &two), ["retry"], "it came since, and was never read");
 }
