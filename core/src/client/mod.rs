@@ -449,7 +449,10 @@ impl Client {
     fn take(&mut self, step: Step) {
         match step {
             Step::Enqueue(job) => self.enqueue(job),
-            Step::Settle(need, result) => self.schedule.settle(&need, result),
+            Step::Settle(need, result) => {
+                self.live.trouble.note(&need, result, self.now.mono);
+                self.schedule.settle(&need, result);
+            }
             Step::Unhandled(id) => {
                 self.live.inbox.insert(id);
             }
@@ -460,6 +463,7 @@ impl Client {
                 self.live.outbox.insert(sequence, progress);
             }
             Step::Progressed(sequence, progress) => {
+                self.clocks.acked(sequence);
                 if let Some(known) = self.live.outbox.get_mut(&sequence) {
                     *known = progress;
                 }

@@ -91,7 +91,7 @@ impl Schedule {
         self.park(lane, job).parked = Some(Parked::Awaiting(needs));
     }
 
-    /// Puts the job back and parks its lane until `at`; then it asks for everything anew.
+    /// Puts the job back and parks its lane until `at`; then it asks anew for what may have changed.
     pub(crate) fn park_pausing(&mut self, lane: Lane, mut job: Job, at: u64) {
         job.forget_answers();
         self.park(lane, job).parked = Some(Parked::Pausing(at));

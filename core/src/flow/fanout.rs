@@ -1,7 +1,8 @@
 //! One message, one ciphertext for each device of both sides.
 
+use super::trouble::{MOST_TRIES, Troubles};
 use super::{Failure, Live, Me, Need, Settled, Stop, Txn, devices, peers, tokens};
-use crate::api::DeviceOutcome;
+use crate::api::{DeviceOutcome, SkipReason};
 use crate::binary::Plain;
 use crate::message::{Classification, pad, wrap_device_sent};
 use crate::signal::{self, CiphertextKind, Session};
@@ -13,8 +14,8 @@ use crate::state::outbox::{Entry, Repair};
 use crate::state::peer::PeerId;
 use crate::types::{Jid, Server};
 
-/// How long a server in trouble is left alone, in milliseconds.
-const TROUBLE_MS: u64 = 5_000;
+/// The least that a send waits, in milliseconds.
+const SOON_MS: u64 = 1_000;
 
 /// What became of an attempt to encrypt a send.
 pub(crate) enum Fanout {
@@ -24,6 +25,37 @@ pub(crate) enum Fanout {
     Later,
     /// There is no device that a ciphertext could be made for.
     Nobody { devices: Vec<(Jid, DeviceOutcome)> },
+}
+
+/// What was asked for a send, and what of it the server cannot give now.
+struct Asked<'a> {
+    settled: &'a Settled,
+    trouble: &'a Troubles,
+    /// The server has the message already: what does not come before long is told, not waited for.
+    is_repair: bool,
+}
+
+impl Asked<'_> {
+    /// What became of something; `Ok(None)` if it is to be asked for. `Err`: the server is in trouble with it.
+    fn answer(&self, need: &Need, mono: u64) -> Result<Option<Result<(), Failure>>, Failure> {
+        match self.settled.get(need) {
+            Some(Err(failure)) if failure.is_passing() => Err(*failure),
+            Some(answer) => Ok(Some(*answer)),
+            None if self.trouble.wait(need, mono).is_some() => Err(Failure::Lost),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether it could not be had so often that the send goes on without.
+    fn is_hopeless(&self, need: &Need) -> bool {
+        self.trouble.failures(need) >= MOST_TRIES
+    }
+
+    /// Waits until the first of what is missing may be asked for again.
+    fn pause<'n>(&self, missing: impl IntoIterator<Item = &'n Need>, mono: u64) -> Stop {
+        let waits = missing.into_iter().map(|need| self.trouble.wait(need, mono).unwrap_or(SOON_MS));
+        Stop::Pause(waits.min().unwrap_or(SOON_MS))
+    }
 }
 
 /// A device that the message is for.
@@ -38,14 +70,11 @@ struct Target {
 pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &Settled) -> Result<Fanout, Stop> {
     let (Some(me), Some(account)) = (&live.me, txn.read::<Account>(account::ID)?) else { return Ok(Fanout::Later) };
     let Some(linked) = &account.linked else { return Ok(Fanout::Later) };
-    let is_needed = |need: &Need| matches!(need, Need::Devices(_) | Need::Session(_));
-    if settled.iter().any(|(need, result)| is_needed(need) && result.is_err_and(Failure::is_passing)) {
-        return Err(Stop::Pause(TROUBLE_MS));
-    }
 
     let peer = peers::of(txn, live, &entry.chat)?;
     let to_self = peer == PeerId::SELF;
-    let (own, Some(theirs)) = lists(txn, me, &entry.chat, peer, settled)? else {
+    let asked = Asked { settled, trouble: &live.trouble, is_repair: entry.repair.is_some() };
+    let (own, Some(theirs)) = lists(txn, me, &entry.chat, peer, &asked)? else {
         return Ok(Fanout::Nobody { devices: Vec::new() });
     };
     let aliases = peers::aliases(txn, peer)?;
@@ -65,7 +94,7 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
     }
     let outcome = if repair.is_some() { DeviceOutcome::Repaired } else { DeviceOutcome::Sent };
 
-    let (sessions, mut report) = sessions(txn, &targets, settled)?;
+    let (sessions, mut report) = sessions(txn, &targets, &asked)?;
     let Ok(class) = Classification::of(&entry.content) else { return Ok(Fanout::Nobody { devices: report }) };
     let Ok(copy) = wrap_device_sent(&entry.content, &chat.to_string(), None) else {
         return Ok(Fanout::Nobody { devices: report });
@@ -134,49 +163,76 @@ fn lists(
     me: &Me,
     chat: &Jid,
     peer: PeerId,
-    settled: &Settled,
+    asked: &Asked<'_>,
 ) -> Result<(Option<DeviceList>, Option<DeviceList>), Stop> {
     txn.expect([DeviceList::key(PeerId::SELF.record_id()), DeviceList::key(peer.record_id())])?;
-    let mut needs = Vec::new();
+    let mono = txn.now.mono;
+    let (mut needs, mut missing) = (Vec::new(), Vec::new());
     let mut list = |txn: &mut Txn<'_>, peer: PeerId, user: Jid| -> Result<Option<DeviceList>, Stop> {
         let need = Need::Devices(user);
-        match settled.get(&need) {
-            // It may have changed again while this send waited: the next one asks, or this one would never end.
-            Some(Ok(())) => Ok(txn.read::<DeviceList>(peer.record_id())?),
-            Some(Err(_)) => Ok(devices::usable(txn, peer)?),
-            None => {
-                let found = devices::usable(txn, peer)?;
-                if found.is_none() {
-                    needs.push(need);
-                }
-                Ok(found)
-            }
+        let answer = asked.answer(&need, mono);
+        // It may have changed again while this send waited: the next one asks, or this one would never end.
+        if answer == Ok(Some(Ok(()))) {
+            return Ok(txn.read::<DeviceList>(peer.record_id())?);
         }
+        let found = devices::usable(txn, peer)?;
+        match answer {
+            _ if found.is_some() => {}
+            Ok(None) => needs.push(need),
+            Err(_) if !asked.is_repair || !asked.is_hopeless(&need) => missing.push(need),
+            Ok(Some(_)) | Err(_) => {}
+        }
+        Ok(found)
     };
     let own = list(txn, PeerId::SELF, me.pn.to_user())?;
     let theirs = if peer == PeerId::SELF { own.clone() } else { list(txn, peer, chat.to_user())? };
-    if needs.is_empty() { Ok((own, theirs)) } else { Err(Stop::Await(needs)) }
+    if !needs.is_empty() {
+        return Err(Stop::Await(needs));
+    }
+    if missing.is_empty() { Ok((own, theirs)) } else { Err(asked.pause(&missing, mono)) }
 }
 
-/// The sessions with `targets`; the server is asked for bundles where there is none. What cannot be had is reported.
+/// The sessions with `targets`; the server is asked for bundles where there is none. What cannot be had is reported. A
+/// device whose bundle the server cannot give is waited for a while, and without end if nobody on the other side would
+/// get the message.
 #[expect(clippy::type_complexity, reason = "two lists that belong together, used once")]
 fn sessions<'t>(
     txn: &mut Txn<'_>,
     targets: &'t [Target],
-    settled: &Settled,
+    asked: &Asked<'_>,
 ) -> Result<(Vec<(&'t Target, Session)>, Vec<(Jid, DeviceOutcome)>), Stop> {
     txn.expect(targets.iter().map(|target| Session::key(target.session.clone())))?;
+    let mono = txn.now.mono;
     let (mut found, mut report, mut needs) = (Vec::with_capacity(targets.len()), Vec::new(), Vec::new());
+    let mut missing = Vec::new();
     for target in targets {
         let need = Need::Session(target.jid.clone());
-        match (txn.read::<Session>(target.session.clone())?, settled.get(&need)) {
+        match (txn.read::<Session>(target.session.clone())?, asked.answer(&need, mono)) {
             (Some(session), _) => found.push((target, session)),
-            (None, Some(Err(failure))) => report.push((target.jid.clone(), failure.outcome())),
-            (None, Some(Ok(()))) => report.push((target.jid.clone(), DeviceOutcome::NoSession)),
-            (None, None) => needs.push(need),
+            (None, Ok(Some(Err(failure)))) => report.push((target.jid.clone(), failure.outcome())),
+            (None, Ok(Some(Ok(())))) => report.push((target.jid.clone(), DeviceOutcome::NoSession)),
+            (None, Ok(None)) => needs.push(need),
+            (None, Err(_)) => missing.push(need),
         }
     }
-    if needs.is_empty() { Ok((found, report)) } else { Err(Stop::Await(needs)) }
+    if !needs.is_empty() {
+        return Err(Stop::Await(needs));
+    }
+    let is_to_self = targets.iter().all(|target| target.own);
+    let is_for_somebody = asked.is_repair || found.iter().any(|(target, _)| is_to_self || !target.own);
+    let (hopeless, mut waited): (Vec<Need>, Vec<Need>) = missing.into_iter().partition(|need| asked.is_hopeless(need));
+    if !is_for_somebody {
+        waited.extend(hopeless.iter().cloned());
+    }
+    if !waited.is_empty() {
+        return Err(asked.pause(&waited, mono));
+    }
+    let skipped = DeviceOutcome::Skipped(SkipReason::ServerTrouble);
+    report.extend(hopeless.into_iter().filter_map(|need| match need {
+        Need::Session(device) => Some((device, skipped)),
+        _ => None,
+    }));
+    Ok((found, report))
 }
 
 fn target(user: &Jid, peer: PeerId, device: &Device, own: bool) -> Target {

@@ -173,10 +173,11 @@ impl Job {
         }
     }
 
-    /// Forgets all answers, so that everything is asked again.
+    /// Forgets the answers that a pause may change, so that they are asked for again. What a refused send asked for once
+    /// stays answered.
     pub(crate) fn forget_answers(&mut self) {
         if let Self::Send { settled, .. } | Self::Resend { settled, .. } | Self::AskPhone { settled, .. } = self {
-            settled.clear();
+            settled.retain(|need, _| matches!(need, Need::Token(_) | Need::Restriction));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Volatile facts that flows read: what is true of this connection and this process only.
 
 use super::linking::LinkingNow;
+use super::trouble::Troubles;
 use crate::api::{DeviceOutcome, Epoch, OpId, Restriction};
 use crate::state::peer::PeerId;
 use crate::types::Jid;
@@ -31,6 +32,8 @@ pub(crate) struct Live {
     pub(crate) outbox: BTreeMap<u64, Progress>,
     /// Contacts to whom a token is on its way.
     pub(crate) issuing: BTreeSet<PeerId>,
+    /// What the server could not give lately.
+    pub(crate) trouble: Troubles,
     /// What the server does not let the account do, when it last spoke of it.
     pub(crate) restriction: Option<Restriction>,
     /// Prekeys are on their way to the server.

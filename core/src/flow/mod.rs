@@ -39,6 +39,7 @@ mod restriction;
 mod retry;
 mod send;
 mod tokens;
+mod trouble;
 mod wipe;
 
 pub(crate) use connect::{Opening, is_user};
@@ -126,7 +127,7 @@ pub(crate) enum Step {
     Handled(u64),
     /// A send was accepted; the server must take it.
     Accepted(u64, Progress),
-    /// Ciphertexts of a send went out, or none can.
+    /// Ciphertexts of a send are on their way, or the server has answered and more is to be sent: it owes no answer now.
     Progressed(u64, Progress),
     /// A send has ended.
     SendEnded(u64),

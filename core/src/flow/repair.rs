@@ -59,6 +59,8 @@ pub(crate) fn begin(
         devices::outdate(txn, peer)?;
         devices::outdate(txn, PeerId::SELF)?;
     }
+    let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
+    txn.change(Step::Progressed(sequence, Progress { op, devices: repair.devices.clone() }));
     let repair = Some(Box::new(repair));
     let entry = Entry { state: EntryState::Sent, taken: Some(taken), repair, ..entry.clone() };
     txn.write(record_id(sequence), &entry);

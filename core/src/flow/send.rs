@@ -213,6 +213,8 @@ fn refused(
         (TOKEN_OR_RESTRICTION, None) if entry.wants_token => SendResult::TokenMissing,
         (TOKEN_OR_RESTRICTION, None) => {
             txn.write(record_id(sequence), &Entry { wants_token: true, ..entry.clone() });
+            let op = live.outbox.get(&sequence).and_then(|progress| progress.op);
+            txn.change(Step::Progressed(sequence, Progress { op, devices: Vec::new() }));
             let peer = peers::of(txn, live, &entry.chat)?;
             txn.change(Step::Enqueue(Job::send(sequence, peer)));
             return Ok(());
@@ -231,7 +233,10 @@ fn may_try_again(
     peer: PeerId,
     settled: &Settled,
 ) -> Result<bool, Stop> {
-    if !settled.contains_key(&Need::Restriction) {
+    let mono = txn.now.mono;
+    // Both are asked for once for each send, and not at all while the server does not give them.
+    let is_known = |need: &Need| settled.contains_key(need) || live.trouble.wait(need, mono).is_some();
+    if !is_known(&Need::Restriction) {
         return Err(Stop::Await(vec![Need::Restriction]));
     }
     if let Some(restriction) = restriction::in_force(txn)? {
@@ -240,7 +245,7 @@ fn may_try_again(
     }
     let user = peers::aliases(txn, peer)?.lid.unwrap_or_else(|| entry.chat.to_user());
     let need = Need::Token(user);
-    if settled.contains_key(&need) { Ok(true) } else { Err(Stop::Await(vec![need])) }
+    if is_known(&need) { Ok(true) } else { Err(Stop::Await(vec![need])) }
 }
 
 /// How a send ends.

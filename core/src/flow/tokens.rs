@@ -73,8 +73,12 @@ pub(crate) fn issue_if_due(txn: &mut Txn<'_>, live: &Live, chat: &Jid) -> Result
     }
     let now = txn.now.unix_seconds();
     let ours = txn.read::<ContactTokens>(peer.record_id())?.and_then(|known| known.ours);
-    if ours.is_none_or(|ours| is_contact_token_due(ours, now)) {
-        issue(txn, live, peer, chat, now)?;
+    if !ours.is_none_or(|ours| is_contact_token_due(ours, now)) {
+        return Ok(());
+    }
+    let user = user(txn, peer, chat)?;
+    if live.trouble.wait(&Need::Token(user.clone()), txn.now.mono).is_none() {
+        issue(txn, live, peer, user, now);
     }
     Ok(())
 }
@@ -88,16 +92,23 @@ pub(crate) fn issue_again(txn: &mut Txn<'_>, live: &Live, user: &Jid) -> Result<
     let now = txn.now.unix_seconds();
     let ours = txn.read::<ContactTokens>(peer.record_id())?.and_then(|known| known.ours);
     match ours.filter(|ours| is_contact_token_valid(*ours, now)) {
-        Some(ours) => issue(txn, live, peer, user, ours),
-        None => Ok(()),
+        Some(ours) => {
+            let user = self::user(txn, peer, user)?;
+            issue(txn, live, peer, user, ours);
+        }
+        None => {}
     }
+    Ok(())
 }
 
-fn issue(txn: &mut Txn<'_>, live: &Live, peer: PeerId, user: &Jid, timestamp: u64) -> Result<(), Stop> {
-    let user = peers::aliases(txn, peer)?.lid.unwrap_or_else(|| user.to_user());
+/// The address under which a contact is brought a token.
+fn user(txn: &mut Txn<'_>, peer: PeerId, address: &Jid) -> Result<Jid, Miss> {
+    Ok(peers::aliases(txn, peer)?.lid.unwrap_or_else(|| address.to_user()))
+}
+
+fn issue(txn: &mut Txn<'_>, live: &Live, peer: PeerId, user: Jid, timestamp: u64) {
     txn.change(Step::Issuing(peer));
     txn.effect(Effect::Query(live.connection, Query::Token(IssueToken { user, timestamp })));
-    Ok(())
 }
 
 /// The server has passed a token on, or not; and perhaps says what the contact has issued.

@@ -21,6 +21,7 @@ pub struct Faults {
     linking: Option<LinkingFault>,
     requests: Vec<RequestRule>,
     damage: Vec<Jid>,
+    broken_bundles: Vec<(Jid, u16)>,
     hide_device_changes: bool,
     hide_tokens: bool,
     phash: Option<String>,
@@ -210,6 +211,14 @@ impl Faults {
         }
     }
 
+    /// Asked for the keys of this device, the server answers with an error from now on (0: no more). At most 64 devices.
+    pub fn break_bundle(&mut self, device: &Jid, code: u16) {
+        self.broken_bundles.retain(|(broken, _)| broken != device);
+        if code != 0 && self.broken_bundles.len() < 64 {
+            self.broken_bundles.push((device.clone(), code));
+        }
+    }
+
     /// Whether nobody is told of new and removed devices from now on; who asks still gets the true list.
     pub fn hide_device_changes(&mut self, on: bool) {
         self.hide_device_changes = on;
@@ -235,6 +244,10 @@ impl Faults {
             return AckFate::Dropped;
         }
         take(&mut self.delay_acks).map_or(AckFate::Sent, AckFate::Delayed)
+    }
+
+    pub(super) fn bundle_error(&self, is_it: impl Fn(&Jid) -> bool) -> Option<u16> {
+        self.broken_bundles.iter().find(|(device, _)| is_it(device)).map(|(_, code)| *code)
     }
 
     pub(super) fn message_error(&mut self) -> Option<u16> {

@@ -521,6 +521,7 @@ mod tests {
             DeviceOutcome::Gone,
             DeviceOutcome::Repaired,
             DeviceOutcome::Skipped(SkipReason::RepairRefused(479)),
+            DeviceOutcome::Skipped(SkipReason::ServerTrouble),
         ];
         for (result, lists) in results.into_iter().zip(checks.into_iter().cycle()) {
             samples.push(Event::SendFinished(Box::new(SendReport {

@@ -26,6 +26,7 @@ impl OutcomeRecord {
             DeviceOutcome::Gone => (3, None),
             DeviceOutcome::Repaired => (4, None),
             DeviceOutcome::Skipped(SkipReason::RepairRefused(code)) => (5, Some(*code)),
+            DeviceOutcome::Skipped(SkipReason::ServerTrouble) => (6, None),
         };
         Self { device: device.to_string(), outcome, code }
     }
@@ -38,6 +39,7 @@ impl OutcomeRecord {
             3 => DeviceOutcome::Gone,
             4 => DeviceOutcome::Repaired,
             5 => DeviceOutcome::Skipped(SkipReason::RepairRefused(self.code.unwrap_or(0))),
+            6 => DeviceOutcome::Skipped(SkipReason::ServerTrouble),
             _ => return Err(BadRecord),
         };
         Ok((Jid::parse(&self.device).map_err(|_| BadRecord)?, outcome))

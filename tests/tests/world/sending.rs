@@ -1,6 +1,6 @@
 //! What must not end a send, hold up its chat or fault its account.
 
-use whatsio_core::api::{Event, MessageId, Misuse, Record, SendReport, SendResult, Space};
+use whatsio_core::api::{DeviceOutcome, Event, MessageId, Misuse, Record, SendReport, SendResult, SkipReason, Space};
 use whatsio_core::binary::Node;
 use whatsio_core::relay::RequestFault;
 use whatsio_core::types::{Jid, Server};
@@ -127,4 +127,83 @@ fn a_device_list_that_changes_while_keys_are_fetched_does_not_end_the_send() {
     world.pass_ms(5_000);
     assert_eq!(report(&world, ann, &id).map(|report| report.is_sent()), Some(true));
     assert_eq!(world.texts(bob), ["hello"]);
+}
+
+#[test]
+fn a_device_whose_keys_cannot_be_had_holds_up_nobody_else_for_long() {
+    for code in [503, 429] {
+        let mut world = World::new(154);
+        let ann = world.add_linked(None);
+        let bob = world.add_linked(None);
+        let number = world.number(bob);
+        let to = world.pn(bob);
+        let second = world.add_linked(Some(&number));
+        let device = world.hosts[second.0].client.identity().unwrap().jid;
+        world.relay.faults().break_bundle(&device, code);
+        let id = world.send(ann, &to, "hello");
+        world.pass_ms(120_000);
+        assert_eq!(world.texts(bob), ["hello"]);
+        let sent = report(&world, ann, &id).expect("it ends");
+        let skipped = DeviceOutcome::Skipped(SkipReason::ServerTrouble);
+        let of_second = |report: &SendReport| {
+            report.devices.iter().find(|(jid, _)| jid.device() == device.device()).map(|(_, outcome)| *outcome)
+        };
+        assert_eq!(of_second(&sent), Some(skipped));
+        assert!(sent.is_sent());
+
+        let id = world.send(ann, &to, "at once");
+        world.settle();
+        assert_eq!(report(&world, ann, &id).as_ref().and_then(of_second), Some(skipped), "it is known by then");
+        let before = world.relay.requests("encrypt");
+        for number in 0..60 {
+            world.send(ann, &to, &format!("{number}"));
+            world.pass_ms(60_000);
+        }
+        assert_eq!(world.texts(bob).len(), 62);
+        let asked = world.relay.requests("encrypt") - before;
+        assert!(asked <= 14, "{asked} requests for 60 messages");
+
+        world.relay.faults().break_bundle(&device, 0);
+        world.pass_ms(400_000);
+        world.send(ann, &to, "with keys");
+        world.settle();
+        assert!(world.texts(second).contains(&"with keys".to_owned()));
+    }
+}
+
+#[test]
+fn what_nobody_on_the_other_side_could_read_waits_for_their_keys() {
+    let mut world = World::new(155);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    let to = world.pn(bob);
+    world.relay.faults().break_requests("encrypt", 20, RequestFault::Error(503));
+    let before = world.relay.requests("encrypt");
+    let id = world.send(ann, &to, "hello");
+    world.pass_ms(3_600_000);
+    assert!(report(&world, ann, &id).is_none(), "nothing is lost by trouble of the server");
+    let asked = world.relay.requests("encrypt") - before;
+    assert!((10..=20).contains(&asked), "{asked} requests in an hour");
+    world.relay.faults().clear();
+    world.pass_ms(400_000);
+    assert_eq!(world.texts(bob), ["hello"]);
+}
+
+#[test]
+fn a_device_that_was_left_out_gets_the_message_when_it_asks() {
+    let mut world = World::new(156);
+    let ann = world.add_linked(None);
+    let bob = world.add_linked(None);
+    let to = world.pn(bob);
+    let mut second = Puppet::planted(&mut world, &to, 156);
+    world.settle();
+    world.relay.faults().break_bundle(&second.jid.clone(), 503);
+    let id = world.send(ann, &to, "hello");
+    world.pass_ms(120_000);
+    assert!(report(&world, ann, &id).is_some_and(|report| report.is_sent()));
+    second.mail(&mut world);
+    let from = world.hosts[ann.0].client.identity().unwrap().jid;
+    second.ask_again(&mut world, &from, id.as_str(), 1, true);
+    world.settle();
+    let got: Vec<_> = second.mail(&mut world).into_iter().filter_map(|mail| mail.content).collect();
+    assert_eq!(got, [text_content("hello")]);
 }

@@ -1,7 +1,8 @@
 //! One error code with two causes: a contact's token that is missing, and an account that may begin no new chats.
 
 use whatsio_core::api::{Event, MessageId, SendReport, SendResult};
-use whatsio_core::relay::RelayEvent;
+use whatsio_core::binary::Node;
+use whatsio_core::relay::{RelayEvent, RequestFault};
 use whatsio_core::types::Jid;
 use whatsio_tests::world::{Name, World};
 
@@ -204,5 +205,53 @@ fn a_crash_between_the_two_tries_neither_loses_the_send_nor_repeats_it_for_ever(
             assert!(!results.is_empty() && outputs > 10);
             break;
         }
+    }
+}
+
+#[test]
+fn a_refused_send_asks_once_however_long_the_server_is_in_trouble() {
+    let (mut world, ann, bob) = pair(109);
+    let to_bob = world.pn(bob);
+    said(&mut world, ann, &to_bob, "before");
+    let count = |world: &World| ["privacy", "w:mex", "usync"].map(|xmlns| world.relay.requests(xmlns));
+    let before = count(&world);
+    world.relay.demand_tokens(&to_bob, true);
+    world.relay.faults().break_requests("w:mex", 1, RequestFault::Delay(2_000));
+    world.relay.faults().break_requests("usync", u32::MAX, RequestFault::Error(503));
+    world.send(ann, &to_bob, "hello?");
+    world.settle();
+    assert_eq!(refusals(&world), 1);
+    // While it finds out why, the list that it needs goes out of date.
+    let own = world.hosts[ann.0].client.identity().unwrap().jid;
+    let device = Node::new("device").with("jid", to_bob.clone().with_device(9));
+    let change = Node::new("notification").with("from", to_bob.clone()).with("id", "CHANGE").with("type", "devices");
+    let change = change.with("t", "1790000000").with_child(Node::new("add").with("device_hash", "2:ab").with_child(device));
+    assert!(world.relay.inject(world.now, &own, change));
+    world.pass_ms(3_600_000);
+    let asked: Vec<u64> = count(&world).iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(asked[..2], [1, 1], "the reason is asked for once");
+    assert!((5..=20).contains(&asked[2]), "{asked:?}");
+    world.relay.faults().clear();
+    world.pass_ms(400_000);
+    assert_eq!(refusals(&world), 2);
+}
+
+#[test]
+fn a_contact_to_whom_no_token_can_be_brought_is_not_tried_with_every_message() {
+    for code in [400, 503] {
+        let (mut world, ann, bob) = pair(110);
+        let to_bob = world.pn(bob);
+        world.relay.faults().break_requests("privacy", u32::MAX, RequestFault::Error(code));
+        let before = world.relay.requests("privacy");
+        for number in 0..60 {
+            assert!(said(&mut world, ann, &to_bob, &number.to_string()).is_sent());
+            world.pass_ms(60_000);
+        }
+        let asked = world.relay.requests("privacy") - before;
+        assert!((2..=7).contains(&asked), "{asked} requests in an hour");
+        world.relay.faults().clear();
+        world.pass_ms(6 * 3_600_000);
+        said(&mut world, ann, &to_bob, "once more");
+        assert!(world.relay.holds_token(&to_bob, &world.pn(ann)));
     }
 }

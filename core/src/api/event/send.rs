@@ -122,6 +122,9 @@ pub enum DeviceOutcome {
 pub enum SkipReason {
     /// It was missing from the list, and the server refused what was made for it afterwards, with this code.
     RepairRefused(u32),
+    /// The server could not give its keys, several times in a row: it is in trouble, or asks for less haste. The device
+    /// gets the message when it asks for it.
+    ServerTrouble,
 }
 
 /// How an operation that is not a send ended.

@@ -43,6 +43,9 @@ impl Relay {
     pub(in crate::relay) fn fetched(&mut self, now: Now, jid: &Jid) -> Node {
         let user = Node::new("user").with("jid", jid.clone());
         let Some(device) = self.directory.device(jid) else { return user.with_child(error(406)) };
+        if let Some(code) = self.faults.bundle_error(|broken| self.directory.device(broken) == Some(device)) {
+            return user.with_child(error(code));
+        }
         let user = user.with("t", now.unix_seconds().to_string());
         if device.number == 0 {
             return match self.directory.account(device.account) {
