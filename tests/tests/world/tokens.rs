@@ -225,7 +225,8 @@ fn a_refused_send_asks_once_however_long_the_server_is_in_trouble() {
     let own = world.hosts[ann.0].client.identity().unwrap().jid;
     let device = Node::new("device").with("jid", to_bob.clone().with_device(9));
     let change = Node::new("notification").with("from", to_bob.clone()).with("id", "CHANGE").with("type", "devices");
-    let change = change.with("t", "1790000000").with_child(Node::new("add").with("device_hash", "2:ab").with_child(device));
+    let change =
+        change.with("t", "1790000000").with_child(Node::new("add").with("device_hash", "2:ab").with_child(device));
     assert!(world.relay.inject(world.now, &own, change));
     world.pass_ms(3_600_000);
     let asked: Vec<u64> = count(&world).iter().zip(before).map(|(after, before)| after - before).collect();
