@@ -201,7 +201,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Link(job) => return linking::run(txn, live, config, job),
         Job::Reply(query, reply) => return run_reply(txn, live, config, query, reply),
         Job::Send { sequence, chat, settled } => return send::send(txn, live, *sequence, *chat, settled),
-        Job::Resend { request, settled } => return retry::resend(txn, live, request, settled),
+        Job::Resend { request, settled } => return retry::resend(txn, live, &config.limits, request, settled),
         Job::AskPhone { phone, settled } => return placeholder::ask(txn, live, &config.limits, phone, settled),
         Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
         Job::Recall(sequences) => return send::recall(txn, sequences),

@@ -18,8 +18,21 @@ use crate::types::Jid;
 pub(crate) struct Granted {
     receipt: IncomingReceipt,
     pub(crate) device: Jid,
+    /// The base key of the session when it asked.
+    base_key: Option<[u8; 32]>,
     /// The session is of no use: another one is needed before anything is sent.
     renew: bool,
+}
+
+/// What may still be sent again of a message, to a device.
+struct Budget {
+    sequence: u64,
+    resends: Resends,
+    /// `None` if too many others have asked.
+    asker: Option<Asker>,
+    chat: PeerId,
+    allowance: Allowance,
+    is_left: bool,
 }
 
 /// What became of a message that somebody asks for.
@@ -55,38 +68,64 @@ pub(crate) fn asked(
         return refuse(txn, live, request, device, Reason::NotAddressed);
     }
 
-    let mut resends = txn.read::<Resends>(resends::record_id(sequence))?.unwrap_or_default();
-    let known = resends.asker(peer.device_id(device.device()));
+    let budget = budget(txn, limits, sequence, &entry, peer, device)?;
+    let Some(asker) = budget.asker.as_ref().filter(|_| budget.is_left) else {
+        repair(txn, me, peer, device, request)?;
+        return over_budget(txn, live, budget, request, device);
+    };
+    let session = txn.read::<Session>(peer.device_id(device.device()))?;
+    let base_key = session.as_ref().map(|session| *session.base_key().as_bytes());
+    // The same session at the second request: the device cannot use it, whatever it says.
+    let renew = request.keys.is_none()
+        && (is_stale(session.as_ref(), request) || (asker.granted > 0 && asker.base_key == base_key));
+    let granted = Granted { receipt: receipt.clone(), device: device.clone(), base_key, renew };
+    txn.change(Step::Enqueue(Job::Resend { request: Box::new(granted), settled: Settled::new() }));
+    Ok(true)
+}
+
+/// Finds out what may still be sent again. Nothing is taken from it yet.
+fn budget(
+    txn: &mut Txn<'_>,
+    limits: &Limits,
+    sequence: u64,
+    entry: &Entry,
+    peer: PeerId,
+    device: &Jid,
+) -> Result<Budget, Stop> {
+    let resends = txn.read::<Resends>(resends::record_id(sequence))?.unwrap_or_default();
+    let asker = resends.asker(peer.device_id(device.device()));
     let now = txn.now.unix;
     let full = Allowance::full(now, limits.resends_per_chat);
     let chat = peers::find(txn, &entry.chat)?.unwrap_or(peer);
     let mut allowance = txn.read::<Allowance>(resends::allowance_id(chat))?.unwrap_or(full);
-    let is_granted = known.as_ref().is_some_and(|known| known.granted < limits.resends_per_device)
+    let is_left = asker.as_ref().is_some_and(|known| known.granted < limits.resends_per_device)
         && allowance.take(now, limits.resends_per_chat, limits.resend_refill_ms);
-    if !is_granted {
-        repair(txn, me, peer, device, request)?;
-        let Some(asker) = known.filter(|known| !known.told) else { return Ok(false) };
-        resends.keep(Asker { told: true, ..asker });
-        txn.write(resends::record_id(sequence), &resends);
-        return refuse(txn, live, request, device, Reason::OverBudget);
-    }
-    let session = txn.read::<Session>(peer.device_id(device.device()))?;
-    let base_key = session.as_ref().map(|session| *session.base_key().as_bytes());
-    let asker = known.unwrap_or_else(|| Asker {
-        device: peer.device_id(device.device()),
-        granted: 0,
-        base_key: None,
-        told: false,
-    });
-    // The same session at the second request: the device cannot use it, whatever it says.
-    let renew = request.keys.is_none()
-        && (is_stale(session.as_ref(), request) || (asker.granted > 0 && asker.base_key == base_key));
+    Ok(Budget { sequence, resends, asker, chat, allowance, is_left })
+}
+
+/// Takes one from the budget, in the transaction that answers the request: one that is lost with its connection comes
+/// again and costs nothing.
+fn spend(txn: &mut Txn<'_>, budget: Budget, base_key: Option<[u8; 32]>) {
+    let Budget { sequence, mut resends, asker, chat, allowance, .. } = budget;
+    let Some(asker) = asker else { return };
     resends.keep(Asker { granted: asker.granted + 1, base_key, ..asker });
     txn.write(resends::record_id(sequence), &resends);
     txn.write(resends::allowance_id(chat), &allowance);
-    let granted = Granted { receipt: receipt.clone(), device: device.clone(), renew };
-    txn.change(Step::Enqueue(Job::Resend { request: Box::new(granted), settled: Settled::new() }));
-    Ok(true)
+}
+
+/// A device asks too often: the application hears of it once.
+fn over_budget(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    budget: Budget,
+    request: &RetryRequest,
+    device: &Jid,
+) -> Result<bool, Stop> {
+    let Budget { sequence, mut resends, asker, .. } = budget;
+    let Some(asker) = asker.filter(|known| !known.told) else { return Ok(false) };
+    resends.keep(Asker { told: true, ..asker });
+    txn.write(resends::record_id(sequence), &resends);
+    refuse(txn, live, request, device, Reason::OverBudget)
 }
 
 /// Finds a message among what was sent.
@@ -142,8 +181,14 @@ fn refuse(txn: &mut Txn<'_>, live: &Live, request: &RetryRequest, device: &Jid, 
 
 /// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
 /// session; one that registered anew or has no session gets one from the server's bundle.
-pub(crate) fn resend(txn: &mut Txn<'_>, live: &Live, granted: &Granted, settled: &Settled) -> Result<(), Stop> {
-    let Granted { receipt, device, renew } = granted;
+pub(crate) fn resend(
+    txn: &mut Txn<'_>,
+    live: &Live,
+    limits: &Limits,
+    granted: &Granted,
+    settled: &Settled,
+) -> Result<(), Stop> {
+    let Granted { receipt, device, base_key, renew } = granted;
     let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(()) };
     let peer = peers::resolve(txn, device)?;
     let need = Need::Session(device.clone());
@@ -160,6 +205,13 @@ pub(crate) fn resend(txn: &mut Txn<'_>, live: &Live, granted: &Granted, settled:
     // By its id: a send that ends late changes its place.
     let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(()) };
     let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
+    let budget = budget(txn, limits, sequence, &entry, peer, device)?;
+    if !budget.is_left {
+        // Others that asked before this were answered meanwhile.
+        over_budget(txn, live, budget, request, device)?;
+        return Ok(());
+    }
+    spend(txn, budget, *base_key);
     let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(()) };
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let Ok(class) = Classification::of(&entry.content) else { return Ok(()) };

@@ -91,12 +91,9 @@ pub(crate) fn issue_again(txn: &mut Txn<'_>, live: &Live, user: &Jid) -> Result<
     };
     let now = txn.now.unix_seconds();
     let ours = txn.read::<ContactTokens>(peer.record_id())?.and_then(|known| known.ours);
-    match ours.filter(|ours| is_contact_token_valid(*ours, now)) {
-        Some(ours) => {
-            let user = self::user(txn, peer, user)?;
-            issue(txn, live, peer, user, ours);
-        }
-        None => {}
+    if let Some(ours) = ours.filter(|ours| is_contact_token_valid(*ours, now)) {
+        let user = self::user(txn, peer, user)?;
+        issue(txn, live, peer, user, ours);
     }
     Ok(())
 }

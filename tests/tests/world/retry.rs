@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use whatsio_core::api::{Event, Space, UnanswerableReason};
 use whatsio_core::binary::Node;
-use whatsio_core::relay::RelayEvent;
+use whatsio_core::relay::{RelayEvent, RequestFault};
 use whatsio_core::types::Jid;
 use whatsio_tests::puppet::Puppet;
 use whatsio_tests::world::{Name, World, text_content, text_in};
@@ -319,4 +319,36 @@ fn what_was_encrypted_in_a_session_that_was_given_up_is_read_when_it_comes() {
     world.relay.submit(world.now, &puppet.jid, &node);
     world.settle();
     assert_eq!(world.texts(ann), ["one", "two", "four", "three"]);
+}
+
+#[test]
+fn a_request_whose_answer_is_lost_with_its_connection_costs_nothing() {
+    let (mut world, ann, bob, mut puppet) = ann_and_puppet(78);
+    let (to, from) = (world.pn(bob), device(&world, ann));
+    let id = world.send(ann, &to, "again").to_string();
+    world.settle();
+    read(&mut world, &mut puppet);
+    // Another registration: a session is needed, and with it the server.
+    puppet.keys.registration ^= 1;
+    world.relay.faults().break_requests("encrypt", 100, RequestFault::Silence);
+    puppet.ask_again(&mut world, &from, &id, 1, false);
+    for _ in 0..8 {
+        world.settle();
+        world.pass_ms(1_000);
+        world.cut(ann);
+        world.pass_until(900_000, |world| world.hosts[ann.0].client.is_connected());
+    }
+    world.relay.faults().clear();
+    world.pass_ms(120_000);
+    assert_eq!(read(&mut world, &mut puppet), [(id.clone(), Some("again".into()))]);
+    assert_eq!(unanswered(&world, ann), []);
+    // A burst that comes before the first is answered gets no more than its share.
+    world.relay.faults().break_requests("encrypt", 1, RequestFault::Delay(2_000));
+    for _ in 0..12 {
+        puppet.keys.registration ^= 1;
+        puppet.ask_again(&mut world, &from, &id, 1, false);
+    }
+    world.pass_ms(60_000);
+    assert_eq!(read(&mut world, &mut puppet).len(), 4, "five in all");
+    assert_eq!(unanswered(&world, ann).len(), 1);
 }
