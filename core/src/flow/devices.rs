@@ -93,12 +93,12 @@ fn accepted(txn: &mut Txn<'_>, peer: PeerId, stated: &stanza::DeviceList) -> Res
     });
     let old = txn.read::<DeviceList>(peer.record_id())?;
     let fetched = txn.now.unix_seconds();
-    let mut unexplained = None;
+    let (mut unexplained, mut signed_before) = (None, 0);
     if let Some(old) = old {
         if signed.as_ref().is_some_and(|list| list.timestamp < old.signed_at) {
             return Ok(DeviceList { fetched, ..old });
         }
-        unexplained = old.unexplained;
+        (unexplained, signed_before) = (old.unexplained, old.signed_at);
     }
     let mut devices: Vec<Device> = Vec::with_capacity(stated.devices.len());
     for device in &stated.devices {
@@ -114,6 +114,49 @@ fn accepted(txn: &mut Txn<'_>, peer: PeerId, stated: &stanza::DeviceList) -> Res
     }
     devices.sort_unstable_by_key(|device| device.id);
     devices.dedup_by_key(|device| device.id);
-    let signed_at = signed.map_or(0, |list| list.timestamp);
+    let signed_at = signed.map_or(0, |list| list.timestamp).max(signed_before);
     Ok(DeviceList { devices, fetched, signed_at, unexplained })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{KeyPair, Rng};
+    use crate::flow::addresses_tests::Memory;
+    use crate::state::Miss;
+    use crate::types::Seed;
+
+    #[test]
+    fn a_list_without_a_signature_does_not_open_the_door_for_older_ones() {
+        let phone = KeyPair::generate(&mut Rng::new(&Seed::new([1; 32])));
+        let mut memory = Memory::default();
+        let user = Jid::lid("1");
+        let peer = memory.run(|txn| {
+            let peer = peers::resolve(txn, &user)?;
+            txn.write(peer.device_id(0), &Identity(phone.public));
+            Ok(peer)
+        });
+        let mut stated = |timestamp: Option<u64>, valid: Vec<u32>| {
+            let signed = timestamp.map(|timestamp| {
+                let list = KeyIndexList { raw_id: 7, timestamp, current_index: 2, valid_indexes: valid, hosted: false };
+                list.sign(&phone, false, &[9; 64])
+            });
+            let list = stanza::DeviceList {
+                hash: None,
+                devices: [0, 1, 2]
+                    .map(|id| stanza::ListedDevice { id, key_index: Some(id.into()), is_hosted: false })
+                    .to_vec(),
+                key_index_list: Some(stanza::KeyIndexList { timestamp, expected: None, signed }),
+            };
+            memory.run(|txn| {
+                let list = accepted(txn, peer, &list).map_err(|_| Miss)?;
+                txn.write(peer.record_id(), &list);
+                Ok(list.devices.iter().map(|device| device.id).collect::<Vec<_>>())
+            })
+        };
+        assert_eq!(stated(Some(200), vec![1]), [0, 1]);
+        assert_eq!(stated(None, vec![]), [0], "nobody vouches for the others");
+        assert_eq!(stated(Some(100), vec![1, 2]), [0], "an older list counts for nothing");
+        assert_eq!(stated(Some(200), vec![1]), [0, 1]);
+    }
 }

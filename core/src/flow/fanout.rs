@@ -131,7 +131,13 @@ pub(crate) fn encrypt(txn: &mut Txn<'_>, live: &Live, entry: &Entry, settled: &S
     message.device_identity = Some(linked.device_identity.clone());
     match message.plain() {
         Ok(stanza) => Ok(Fanout::Ready { stanza, devices: report }),
-        Err(_) => Ok(Fanout::Nobody { devices: report }),
+        Err(_) => {
+            // What was encrypted goes nowhere.
+            for (_, made) in report.iter_mut().filter(|(_, made)| *made == outcome) {
+                *made = DeviceOutcome::Skipped(SkipReason::Unsendable);
+            }
+            Ok(Fanout::Nobody { devices: report })
+        }
     }
 }
 

@@ -522,6 +522,7 @@ mod tests {
             DeviceOutcome::Repaired,
             DeviceOutcome::Skipped(SkipReason::RepairRefused(479)),
             DeviceOutcome::Skipped(SkipReason::ServerTrouble),
+            DeviceOutcome::Skipped(SkipReason::Unsendable),
         ];
         for (result, lists) in results.into_iter().zip(checks.into_iter().cycle()) {
             samples.push(Event::SendFinished(Box::new(SendReport {

@@ -27,6 +27,7 @@ impl OutcomeRecord {
             DeviceOutcome::Repaired => (4, None),
             DeviceOutcome::Skipped(SkipReason::RepairRefused(code)) => (5, Some(*code)),
             DeviceOutcome::Skipped(SkipReason::ServerTrouble) => (6, None),
+            DeviceOutcome::Skipped(SkipReason::Unsendable) => (7, None),
         };
         Self { device: device.to_string(), outcome, code }
     }
@@ -40,6 +41,7 @@ impl OutcomeRecord {
             4 => DeviceOutcome::Repaired,
             5 => DeviceOutcome::Skipped(SkipReason::RepairRefused(self.code.unwrap_or(0))),
             6 => DeviceOutcome::Skipped(SkipReason::ServerTrouble),
+            7 => DeviceOutcome::Skipped(SkipReason::Unsendable),
             _ => return Err(BadRecord),
         };
         Ok((Jid::parse(&self.device).map_err(|_| BadRecord)?, outcome))

@@ -207,3 +207,21 @@ fn a_device_that_was_left_out_gets_the_message_when_it_asks() {
     let got: Vec<_> = second.mail(&mut world).into_iter().filter_map(|mail| mail.content).collect();
     assert_eq!(got, [text_content("hello")]);
 }
+
+#[test]
+fn of_a_message_that_no_stanza_can_hold_no_device_is_said_to_have_got_it() {
+    let mut world = World::new(157);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    let to = world.pn(bob);
+    let now = world.now;
+    let long = text_content(&"x".repeat(6 << 20));
+    let id = world.host(ann).client.send_message(now, &to, long, None).expect("accepted").1;
+    world.settle();
+    let report = report(&world, ann, &id).expect("it ends");
+    assert_eq!(report.result, SendResult::NobodyToSendTo);
+    let outcomes: Vec<_> = report.devices.iter().map(|(_, outcome)| *outcome).collect();
+    assert_eq!(outcomes, [DeviceOutcome::Skipped(SkipReason::Unsendable); 3]);
+    world.send(ann, &to, "and others go on");
+    world.settle();
+    assert_eq!(world.texts(bob), ["and others go on"]);
+}

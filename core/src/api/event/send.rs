@@ -125,6 +125,8 @@ pub enum SkipReason {
     /// The server could not give its keys, several times in a row: it is in trouble, or asks for less haste. The device
     /// gets the message when it asks for it.
     ServerTrouble,
+    /// No stanza can hold the message: for all devices together it is too long.
+    Unsendable,
 }
 
 /// How an operation that is not a send ended.
