@@ -1,5 +1,6 @@
 //! Sessions and sender keys under any interleaving, loss, repetition and damage.
 
+mod conversation;
 mod damage;
 mod group;
 mod pairwise;

@@ -25,6 +25,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Which chain a message is of, and its place in it.
+pub(super) fn chain_of(message: &Ciphertext) -> (PublicKey, u32) {
+    let of = |inner: &SignalMessage<'_>| (*inner.ratchet_key(), inner.counter());
+    match message.kind {
+        CiphertextKind::Message => of(&SignalMessage::parse(&message.bytes).unwrap()),
+        CiphertextKind::PreKeyMessage => of(PreKeyMessage::parse(&message.bytes).unwrap().message()),
+    }
+}
+
 struct Sent {
     ciphertext: Ciphertext,
     plaintext: Vec<u8>,
@@ -43,10 +52,7 @@ impl Direction {
     fn send(&mut self, from: &mut Device, number: usize) {
         let plaintext = format!("message {number}").into_bytes();
         let ciphertext = from.encrypt(&plaintext);
-        let chain = match ciphertext.kind {
-            CiphertextKind::Message => *SignalMessage::parse(&ciphertext.bytes).unwrap().ratchet_key(),
-            CiphertextKind::PreKeyMessage => *PreKeyMessage::parse(&ciphertext.bytes).unwrap().message().ratchet_key(),
-        };
+        let (chain, _) = chain_of(&ciphertext);
         self.sent.push(Sent { ciphertext, plaintext, chain, arrived: false });
     }
 
