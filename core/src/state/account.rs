@@ -16,6 +16,7 @@ const VERSION: u8 = 1;
 
 /// Everything that a device is for as long as it stays linked.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Account {
     /// Static key of the encrypted socket.
     pub(crate) noise: KeyPair,
@@ -42,6 +43,7 @@ pub(crate) struct Account {
 
 /// What linking adds.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Linked {
     /// Own address by phone number, with the device number.
     pub(crate) pn: Jid,

@@ -19,7 +19,7 @@ use super::tokens::ContactTokens;
 use crate::api::Record;
 use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 
-const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
+pub(super) const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
 const KINDS: usize = 27;
@@ -34,36 +34,7 @@ fn every_record_that_was_ever_written_still_decodes() {
         let bytes = hex::decode(hex).unwrap();
         assert_eq!(bytes[0].to_string(), version, "the first byte of {kind} is its version");
         let record = Record(bytes.into());
-        let again = match kind {
-            "Account" => reads::<Account>(&record),
-            "Alias" => reads::<Alias>(&record),
-            "Allowance" => reads::<Allowance>(&record),
-            "Asked" => reads::<Asked>(&record),
-            "Archive" => reads::<Archive>(&record),
-            "ContactTokens" => reads::<ContactTokens>(&record),
-            "DeviceList" => reads::<DeviceList>(&record),
-            "Entry" => reads::<Entry>(&record),
-            "Identity" => reads::<Identity>(&record),
-            "IdentitySeen" => reads::<IdentitySeen>(&record),
-            "InboxCursor" => reads::<InboxCursor>(&record),
-            "Life" => reads::<Life>(&record),
-            "Linking" => reads::<Linking>(&record),
-            "OutboxCursor" => reads::<OutboxCursor>(&record),
-            "Peer" => reads::<Peer>(&record),
-            "PeerCounter" => reads::<PeerCounter>(&record),
-            "PreKey" => reads::<PreKey>(&record),
-            "PreKeyCounter" => reads::<PreKeyCounter>(&record),
-            "Received" => reads::<Received>(&record),
-            "Resends" => reads::<Resends>(&record),
-            "Restricted" => reads::<Restricted>(&record),
-            "SenderKeyRecord" => reads::<SenderKeyRecord>(&record),
-            "Sequence" => reads::<Sequence>(&record),
-            "Session" => reads::<Session>(&record),
-            "SpentPreKeys" => reads::<SpentPreKeys>(&record),
-            "SignedPreKey" => reads::<SignedPreKey>(&record),
-            "Unhandled" => reads::<Unhandled>(&record),
-            other => panic!("no such kind: {other}"),
-        };
+        let again = read_and_write(kind, &record);
         let again = again.unwrap_or_else(|| panic!("{kind} of version {version} does not decode any more"));
         if again.0[0] == record.0[0] {
             assert_eq!(again, record, "{kind} is written in another form, so it needs a new version");
@@ -71,6 +42,40 @@ fn every_record_that_was_ever_written_still_decodes() {
         kinds.insert(kind);
     }
     assert_eq!(kinds.len(), KINDS);
+}
+
+/// Reads a record of the given kind, and writes it as it would be written today.
+pub(super) fn read_and_write(kind: &str, record: &Record) -> Option<Record> {
+    match kind {
+        "Account" => reads::<Account>(record),
+        "Alias" => reads::<Alias>(record),
+        "Allowance" => reads::<Allowance>(record),
+        "Asked" => reads::<Asked>(record),
+        "Archive" => reads::<Archive>(record),
+        "ContactTokens" => reads::<ContactTokens>(record),
+        "DeviceList" => reads::<DeviceList>(record),
+        "Entry" => reads::<Entry>(record),
+        "Identity" => reads::<Identity>(record),
+        "IdentitySeen" => reads::<IdentitySeen>(record),
+        "InboxCursor" => reads::<InboxCursor>(record),
+        "Life" => reads::<Life>(record),
+        "Linking" => reads::<Linking>(record),
+        "OutboxCursor" => reads::<OutboxCursor>(record),
+        "Peer" => reads::<Peer>(record),
+        "PeerCounter" => reads::<PeerCounter>(record),
+        "PreKey" => reads::<PreKey>(record),
+        "PreKeyCounter" => reads::<PreKeyCounter>(record),
+        "Received" => reads::<Received>(record),
+        "Resends" => reads::<Resends>(record),
+        "Restricted" => reads::<Restricted>(record),
+        "SenderKeyRecord" => reads::<SenderKeyRecord>(record),
+        "Sequence" => reads::<Sequence>(record),
+        "Session" => reads::<Session>(record),
+        "SpentPreKeys" => reads::<SpentPreKeys>(record),
+        "SignedPreKey" => reads::<SignedPreKey>(record),
+        "Unhandled" => reads::<Unhandled>(record),
+        other => panic!("no such kind: {other}"),
+    }
 }
 
 /// Reads the record, and writes it as it would be written today.

@@ -15,6 +15,7 @@ const VERSION: u8 = 1;
 
 /// The ways of linking that are under way.
 #[derive(Clone, Default)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Linking {
     /// By a code that is typed on the phone.
     pub(crate) code: Option<CodeAttempt>,
@@ -31,6 +32,7 @@ impl Linking {
 
 /// Linking by a code.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct CodeAttempt {
     /// The phone's number, digits only.
     pub(crate) number: String,
@@ -50,6 +52,7 @@ pub(crate) struct CodeAttempt {
 
 /// What was said to the server on the connection that existed then.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Hello {
     /// The pair whose public half went out under the code.
     pub(crate) ephemeral: KeyPair,

@@ -10,6 +10,8 @@ mod txn;
 
 #[cfg(test)]
 mod ever_written;
+#[cfg(test)]
+mod record_forms;
 
 pub(crate) mod account;
 pub(crate) mod asked;

@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 /// One such linking.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct PasskeyAttempt {
     /// Made from the secret that the phone had scanned or derived; proves that this device is the one it was about.
     pub(crate) handoff_key: Secret<32>,
@@ -20,6 +21,7 @@ pub(crate) struct PasskeyAttempt {
 
 /// What is awaited.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) enum PasskeyStage {
     /// The server's options: its notification did not bring them.
     Request,
@@ -37,6 +39,7 @@ pub(crate) enum PasskeyStage {
 
 /// What this side is committed to.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct PasskeyKeys {
     pub(crate) ephemeral: KeyPair,
     pub(crate) nonce: [u8; 32],

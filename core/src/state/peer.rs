@@ -180,7 +180,7 @@ pub(crate) enum AliasSource {
 }
 
 impl AliasSource {
-    const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Met,
         Self::StanzaAttribute,
         Self::Usync,

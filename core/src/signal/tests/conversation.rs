@@ -12,14 +12,27 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug)]
 enum Step {
     /// A new session, over whatever there is.
-    Initiate { who: usize, one_time: bool },
-    Send { who: usize },
+    Initiate {
+        who: usize,
+        one_time: bool,
+    },
+    Send {
+        who: usize,
+    },
     /// Uses up counters whose messages are lost.
-    Lose { who: usize, count: u32 },
+    Lose {
+        who: usize,
+        count: u32,
+    },
     /// Delivers one of the messages that `who` sent, whether it arrived before or not.
-    Deliver { who: usize, which: Index },
+    Deliver {
+        who: usize,
+        which: Index,
+    },
     /// Delivers the newest message that `who` sent.
-    DeliverNewest { who: usize },
+    DeliverNewest {
+        who: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -142,7 +155,10 @@ fn deliver(from: &Side, to: &mut Side, at: usize) {
         to.expected.chains.iter().map(|chain| (chain.base, chain.ratchet)).collect();
     let outcome = to.device.decrypt(&message.ciphertext);
     if to.gone.contains(&(message.base, message.chain)) {
-        assert_eq!(outcome, Err(if message.counter > 2_000 { DecryptError::TooFarInFuture } else { DecryptError::BadMac }));
+        assert_eq!(
+            outcome,
+            Err(if message.counter > 2_000 { DecryptError::TooFarInFuture } else { DecryptError::BadMac })
+        );
         return;
     }
     match to.expected.open(message) {
@@ -150,9 +166,11 @@ fn deliver(from: &Side, to: &mut Side, at: usize) {
         Err(why) => assert_eq!(outcome, Err(why)),
     }
     let after = &to.expected.chains;
-    to.gone.extend(before.iter().filter(|(base, ratchet)| {
-        !after.iter().any(|chain| (chain.base, chain.ratchet) == (*base, *ratchet))
-    }));
+    to.gone.extend(
+        before
+            .iter()
+            .filter(|(base, ratchet)| !after.iter().any(|chain| (chain.base, chain.ratchet) == (*base, *ratchet))),
+    );
     assert_eq!(to.device.archive().skipped_keys(), to.expected.skipped_keys());
 }
 
