@@ -45,7 +45,8 @@
 //!
 //! [`api`] is the vocabulary of the boundary. [`binary`], [`noise`], [`pairing`], [`signal`], [`message`], [`app_state`]
 //! and [`media`] are pure values and codecs that can be used by themselves. With the feature `relay`, [`relay`] is the
-//! server's half of the protocol as a second machine of the same kind.
+//! server's half of the protocol as a second machine of the same kind. [`recording`] writes down what happens to a client,
+//! [`replay`] runs it again.
 
 #![forbid(unsafe_code)]
 
@@ -60,8 +61,10 @@ pub mod media;
 pub mod message;
 pub mod noise;
 pub mod pairing;
+pub mod recording;
 #[cfg(feature = "relay")]
 pub mod relay;
+pub mod replay;
 pub mod signal;
 pub mod stanza;
 mod state;

@@ -11,4 +11,5 @@
 
 pub mod leaks;
 pub mod puppet;
+pub mod recording;
 pub mod world;

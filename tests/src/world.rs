@@ -3,6 +3,7 @@
 //! Every client has a host that does its five duties in the plainest way: a map as the store, events answered at once
 //! unless told otherwise. A host can crash at any moment: what its store had committed is all that is left.
 
+use crate::recording;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
@@ -92,6 +93,8 @@ pub struct Host {
     held_loads: Vec<LoadRequest>,
     config: Config,
     lives: u8,
+    /// What happened to the client in all its lives, as far as it was fetched; empty unless the world records.
+    pub recorded: Vec<u8>,
 }
 
 /// Everything there is.
@@ -108,6 +111,8 @@ pub struct World {
     pub told: Vec<RelayEvent>,
     /// Links that cannot be made while this is set.
     pub unreachable: bool,
+    /// Clients made from now on are recorded.
+    pub record: bool,
 }
 
 impl World {
@@ -124,6 +129,7 @@ impl World {
             next_link: 1,
             unreachable: false,
             told: Vec::new(),
+            record: recording::is_always_on(),
         }
     }
 
@@ -139,7 +145,11 @@ impl World {
     /// Adds a client with its own limits; `config` must trust the relay's root key.
     pub fn add_with(&mut self, config: Config) -> Name {
         let name = Name(self.hosts.len());
-        let client = Client::create(config.clone(), seed_of(name, 0));
+        let client = if self.record {
+            Client::create_recorded(config.clone(), seed_of(name, 0), usize::MAX)
+        } else {
+            Client::create(config.clone(), seed_of(name, 0))
+        };
         self.hosts.push(Host {
             client,
             store: BTreeMap::new(),
@@ -156,6 +166,7 @@ impl World {
             held_loads: Vec::new(),
             config,
             lives: 0,
+            recorded: Vec::new(),
         });
         name
     }
@@ -328,12 +339,18 @@ impl World {
             self.relay.handle(self.now, RelayInput::Closed(link));
         }
         let host = &mut self.hosts[name.0];
+        host.recorded.extend_from_slice(&host.client.take_recorded());
         host.lives += 1;
         host.inbound.clear();
         host.held.clear();
         host.held_loads.clear();
         let records = Client::root_keys().into_iter().map(|key| (key.clone(), roots.get(&key).cloned())).collect();
-        host.client = Client::restore(host.config.clone(), seed_of(name, host.lives), records).expect("roots decode");
+        let (config, seed) = (host.config.clone(), seed_of(name, host.lives));
+        host.client = if self.record {
+            Client::restore_recorded(config, seed, records, usize::MAX).expect("roots decode")
+        } else {
+            Client::restore(config, seed, records).expect("roots decode")
+        };
         // A fresh process knows no monotonic time of the old one, but virtual time has one origin for all.
         let now = self.clock(name);
         let _ = self.host(name).client.handle(now, Input::Tick);
@@ -501,6 +518,14 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.record && !std::thread::panicking() {
+            recording::replay_all(self);
+        }
+    }
+}
+
 impl Host {
     /// The greatest epoch that the store has accepted.
     #[must_use]
@@ -550,7 +575,8 @@ pub fn text_in(content: &Bytes) -> Option<String> {
     text_of(&message).map(ToOwned::to_owned)
 }
 
-fn seed_of(name: Name, life: u8) -> Seed {
+/// The seed of a client's life.
+pub(crate) fn seed_of(name: Name, life: u8) -> Seed {
     let mut bytes = [life; 32];
     bytes[0] = u8::try_from(name.0).unwrap();
     bytes[1] = 0xa5;

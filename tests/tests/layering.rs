@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms that it may use. Whatever is not listed is forbidden.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("crypto", &["types"]),
     ("binary", &["types"]),
@@ -42,7 +42,9 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "types",
         ],
     ),
-    ("client", &["api", "binary", "crypto", "flow", "noise", "pairing", "stanza", "state", "types"]),
+    ("client", &["api", "binary", "crypto", "flow", "noise", "pairing", "recording", "stanza", "state", "types"]),
+    ("recording", &["api", "crypto", "types"]),
+    ("replay", &["api", "client", "recording", "types"]),
     ("adopt", &["api", "crypto", "flow", "pairing", "signal", "state", "types"]),
     ("relay", &["api", "binary", "crypto", "noise", "pairing", "signal", "stanza", "types"]),
 ];
@@ -125,4 +127,32 @@ fn the_arrows_have_no_cycle() {
         assert!(!ready.is_empty(), "a cycle among those not in {done:?}");
         done.extend(ready);
     }
+}
+
+/// A call that is not noted would make recordings of all who use it unusable.
+#[test]
+fn every_call_that_can_change_a_client_is_recorded() {
+    let mut files = Vec::new();
+    sources(&core().join("client"), &mut files);
+    let (mut calls, mut unnoted) = (0, Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for call in text.split("\n    pub fn ").skip(1) {
+            let body = call.split("\n    }\n").next().unwrap();
+            let head = body.split('{').next().unwrap();
+            let name = head.split('(').next().unwrap();
+            if !head.contains("&mut self") || ["take_recorded", "stop_recording"].contains(&name) {
+                continue;
+            }
+            calls += 1;
+            if !["self.noted(", "self.note(", "self.note_trim(", "self.note_output(", "tap.input("]
+                .iter()
+                .any(|noted| body.contains(noted))
+            {
+                unnoted.push(name.to_owned());
+            }
+        }
+    }
+    assert!(calls >= 18, "only {calls} calls were found");
+    assert!(unnoted.is_empty(), "not recorded: {unnoted:?}");
 }

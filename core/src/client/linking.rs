@@ -6,6 +6,7 @@ use crate::api::{DisconnectReason, Event, LinkFailure, LinkFailureReason, LinkSt
 use crate::flow::linking::ShownQr;
 use crate::flow::{LinkJob, PasskeyWait, Verb};
 use crate::pairing::{Assertion, Code};
+use crate::recording::Call;
 use crate::stanza::PairDevice;
 use crate::types::Now;
 
@@ -33,6 +34,11 @@ impl Client {
     /// [`Misuse::WrongState`] for an account that is linked; [`Misuse::BadArgument`] for what cannot be a number (7 to 15
     /// digits, the first not 0) or a code.
     pub fn request_pair_code(&mut self, now: Now, phone: &str, custom: Option<&str>) -> Result<OpId, Misuse> {
+        let call = || Call::RequestPairCode { phone: phone.into(), custom: custom.map(Into::into) };
+        self.noted(now, call, |client| client.want_pair_code(now, phone, custom))
+    }
+
+    fn want_pair_code(&mut self, now: Now, phone: &str, custom: Option<&str>) -> Result<OpId, Misuse> {
         self.begin(now)?;
         if self.live.me.is_some() {
             return Err(Misuse::WrongState("this device is linked already"));
@@ -55,6 +61,11 @@ impl Client {
     /// [`Misuse::WrongState`] when none is asked for; [`Misuse::BadArgument`] for what is not an assertion, or not one
     /// for the newest request: the right one is still asked for.
     pub fn provide_assertion(&mut self, now: Now, assertion_json: &str) -> Result<(), Misuse> {
+        let call = || Call::ProvideAssertion(assertion_json.into());
+        self.noted(now, call, |client| client.take_assertion(now, assertion_json))
+    }
+
+    fn take_assertion(&mut self, now: Now, assertion_json: &str) -> Result<(), Misuse> {
         self.begin(now)?;
         let assertion = Assertion::parse(assertion_json).map_err(|error| Misuse::BadArgument(error.phrase()))?;
         let asked = self.live.linking.passkey.as_ref().filter(|passkey| passkey.wait == PasskeyWait::Assertion);
@@ -71,8 +82,7 @@ impl Client {
     /// # Errors
     /// [`Misuse::WrongState`] when no code is compared.
     pub fn confirm_code(&mut self, now: Now) -> Result<(), Misuse> {
-        self.begin(now)?;
-        self.answer_passkey(PasskeyWait::Comparison, "no code is compared", Verb::ConfirmCode)
+        self.noted(now, || Call::ConfirmCode, |client| client.compared(now, Verb::ConfirmCode))
     }
 
     /// The user saw another code on the phone, or none: somebody may stand between. Nothing is handed over;
@@ -81,8 +91,12 @@ impl Client {
     /// # Errors
     /// [`Misuse::WrongState`] when no code is compared.
     pub fn reject_code(&mut self, now: Now) -> Result<(), Misuse> {
+        self.noted(now, || Call::RejectCode, |client| client.compared(now, Verb::RejectCode))
+    }
+
+    fn compared(&mut self, now: Now, verb: Verb) -> Result<(), Misuse> {
         self.begin(now)?;
-        self.answer_passkey(PasskeyWait::Comparison, "no code is compared", Verb::RejectCode)
+        self.answer_passkey(PasskeyWait::Comparison, "no code is compared", verb)
     }
 
     fn answer_passkey(&mut self, turn: PasskeyWait, otherwise: &'static str, verb: Verb) -> Result<(), Misuse> {

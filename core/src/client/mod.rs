@@ -7,6 +7,7 @@ mod ending;
 mod handshake;
 mod linking;
 mod queries;
+mod recorded;
 mod router;
 mod schedule;
 mod socket;
@@ -20,6 +21,7 @@ use crate::api::{
 };
 use crate::crypto::rng::Rng;
 use crate::flow::{self, Effect, Job, Lane, Left, Live, Me, Need, Query, Step, Stop, Txn};
+use crate::recording::{Answered as _, Tap};
 use crate::stanza::IssueToken;
 use crate::state::account::{self, Account};
 use crate::state::asked::Asked;
@@ -95,6 +97,8 @@ pub struct Client {
     next_op: u64,
     next_event: u64,
     faulted: bool,
+    /// Who listens, if anybody does.
+    tap: Option<Box<Tap>>,
 }
 
 /// Who this account is, once linked.
@@ -182,6 +186,16 @@ impl Client {
     /// # Errors
     /// [`Misuse`] when the host broke the contract; nothing changed then.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), Misuse> {
+        let Some(tap) = &mut self.tap else { return self.take_in(now, input) };
+        tap.input(now, &input);
+        let result = self.take_in(now, input);
+        if let Some(tap) = &mut self.tap {
+            tap.answer(&result.answer());
+        }
+        result
+    }
+
+    fn take_in(&mut self, now: Now, input: Input) -> Result<(), Misuse> {
         if self.faulted {
             // Answers may have been on their way; nothing counts any more.
             return Ok(());
@@ -207,6 +221,14 @@ impl Client {
     /// The next thing to do, or `None` when nothing is left to do before the next input or
     /// [`next_deadline`](Self::next_deadline).
     pub fn poll(&mut self) -> Option<Output> {
+        let output = self.next_output();
+        if self.tap.is_some() {
+            self.note_output(output.as_ref());
+        }
+        output
+    }
+
+    fn next_output(&mut self) -> Option<Output> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
@@ -221,7 +243,7 @@ impl Client {
             if !self.outputs.is_empty() {
                 continue;
             }
-            self.trim(self.config.limits.cache_bytes);
+            self.shrink(self.config.limits.cache_bytes);
             let commit = self.barrier.next_commit(self.now.mono)?;
             self.clocks.commit.get_or_insert(self.now.mono);
             return Some(Output::Commit(commit));
@@ -244,6 +266,11 @@ impl Client {
 
     /// Drops clean records from memory until at most `bytes` are held; they are loaded again on need.
     pub fn trim(&mut self, bytes: usize) {
+        self.note_trim(bytes);
+        self.shrink(bytes);
+    }
+
+    fn shrink(&mut self, bytes: usize) {
         if self.cache.bytes() > bytes {
             self.cache.shrink_to(bytes, &self.pinned());
         }
@@ -305,6 +332,7 @@ impl Client {
             next_op: 1,
             next_event: ONCE,
             faulted: false,
+            tap: None,
         }
     }
 
@@ -533,8 +561,12 @@ impl Client {
                 self.cache.settle(generation, keys.iter());
                 self.live.claimed = true;
                 self.schedule.settled();
+                let before = self.outputs.len();
                 for effect in released {
                     self.release(effect);
+                }
+                if let Some(tap) = &mut self.tap {
+                    tap.released(id, before, self.outputs.len());
                 }
             }
             Verdict::Again => {}
@@ -548,6 +580,9 @@ impl Client {
 
     /// Nothing that waited may leave any more: what the store has is the truth, and a restore starts from it.
     fn fault(&mut self, reason: FaultReason) {
+        if let Some(tap) = &mut self.tap {
+            tap.dropped(self.outputs.len());
+        }
         self.outputs.clear();
         if !matches!(self.socket.phase, Phase::Down) {
             self.outputs.push_back(Output::Close);

@@ -4,6 +4,7 @@ use super::socket::Phase;
 use super::{Client, Job};
 use crate::api::{ChatState, DisconnectReason, MessageId, Misuse, OpId, ProtocolProfile};
 use crate::flow::{self, Accepted, Lane, Verb, is_user};
+use crate::recording::{Answered as _, Call};
 use crate::types::{Jid, Now};
 use bytes::Bytes;
 
@@ -26,6 +27,10 @@ impl Client {
     /// # Errors
     /// [`Misuse::Faulted`].
     pub fn connect(&mut self, now: Now) -> Result<(), Misuse> {
+        self.noted(now, || Call::Connect, |client| client.want_connection(now))
+    }
+
+    fn want_connection(&mut self, now: Now) -> Result<(), Misuse> {
         self.begin(now)?;
         self.wanted = true;
         self.outdated = false;
@@ -47,11 +52,19 @@ impl Client {
     /// # Errors
     /// [`Misuse::Faulted`]; give the profile to the restored client then.
     pub fn set_profile(&mut self, now: Now, profile: ProtocolProfile) -> Result<(), Misuse> {
+        let call = self.tap.is_some().then(|| Call::SetProfile(Box::new(profile.clone())));
+        self.note(now, call);
+        let result = self.take_profile(now, profile);
+        self.note_answer(|| result.answer());
+        result
+    }
+
+    fn take_profile(&mut self, now: Now, profile: ProtocolProfile) -> Result<(), Misuse> {
         self.begin(now)?;
         let is_new = self.config.profile != profile;
         self.config.profile = profile;
         if self.outdated && is_new {
-            self.connect(now)?;
+            self.want_connection(now)?;
         }
         Ok(())
     }
@@ -61,6 +74,10 @@ impl Client {
     /// # Errors
     /// [`Misuse::Faulted`].
     pub fn disconnect(&mut self, now: Now) -> Result<(), Misuse> {
+        self.noted(now, || Call::Disconnect, |client| client.stay_offline(now))
+    }
+
+    fn stay_offline(&mut self, now: Now) -> Result<(), Misuse> {
         self.begin(now)?;
         self.wanted = false;
         self.outdated = false;
@@ -80,6 +97,21 @@ impl Client {
     /// [`Misuse::NotLinked`]; [`Misuse::Full`] when too many sends wait; [`Misuse::BadArgument`] for a chat that is not a
     /// user, content that is no message or too long, or an id that is too long.
     pub fn send_message(
+        &mut self,
+        now: Now,
+        chat: &Jid,
+        content: Bytes,
+        id: Option<MessageId>,
+    ) -> Result<(OpId, MessageId), Misuse> {
+        let copied = || Call::SendMessage { chat: chat.clone(), content: content.clone(), id: id.clone() };
+        let call = self.tap.is_some().then(copied);
+        self.note(now, call);
+        let result = self.accept_message(now, chat, content, id);
+        self.note_answer(|| result.answer());
+        result
+    }
+
+    fn accept_message(
         &mut self,
         now: Now,
         chat: &Jid,
@@ -113,11 +145,14 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] without ids or with too many.
     pub fn mark_read(&mut self, now: Now, chat: &Jid, sender: &Jid, ids: &[MessageId]) -> Result<OpId, Misuse> {
-        if ids.is_empty() || ids.len() > RECEIPT_IDS {
-            return Err(Misuse::BadArgument("a receipt names 1 to 256 messages"));
-        }
-        let (chat, sender, ids) = (chat.clone(), sender.clone(), ids.to_vec());
-        self.operate(now, |op| Verb::MarkRead { op, chat, sender, ids })
+        let call = || Call::MarkRead { chat: chat.clone(), sender: sender.clone(), ids: ids.to_vec() };
+        self.noted(now, call, |client| {
+            if ids.is_empty() || ids.len() > RECEIPT_IDS {
+                return Err(Misuse::BadArgument("a receipt names 1 to 256 messages"));
+            }
+            let (chat, sender, ids) = (chat.clone(), sender.clone(), ids.to_vec());
+            client.operate(now, |op| Verb::MarkRead { op, chat, sender, ids })
+        })
     }
 
     /// Announces this device as available or not. Peers see typing and presence only of those who are available.
@@ -125,7 +160,8 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`].
     pub fn set_presence(&mut self, now: Now, available: bool) -> Result<OpId, Misuse> {
-        self.operate(now, |op| Verb::SetPresence { op, available })
+        let call = || Call::SetPresence(available);
+        self.noted(now, call, |client| client.operate(now, |op| Verb::SetPresence { op, available }))
     }
 
     /// Sets the name this account gives itself; others see it beside messages.
@@ -133,11 +169,13 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] for a name of more than 100 bytes.
     pub fn set_push_name(&mut self, now: Now, name: &str) -> Result<OpId, Misuse> {
-        if name.is_empty() || name.len() > NAME_BYTES {
-            return Err(Misuse::BadArgument("a name has 1 to 100 bytes"));
-        }
-        let name = name.to_owned();
-        self.operate(now, |op| Verb::SetPushName { op, name })
+        self.noted(now, || Call::SetPushName(name.into()), |client| {
+            if name.is_empty() || name.len() > NAME_BYTES {
+                return Err(Misuse::BadArgument("a name has 1 to 100 bytes"));
+            }
+            let name = name.to_owned();
+            client.operate(now, |op| Verb::SetPushName { op, name })
+        })
     }
 
     /// Asks to be told of the presence of `user`, until the connection ends.
@@ -145,11 +183,13 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] for an address that is not a user.
     pub fn subscribe_presence(&mut self, now: Now, user: &Jid) -> Result<OpId, Misuse> {
-        if !is_user(user) {
-            return Err(Misuse::BadArgument("only users have a presence"));
-        }
-        let user = user.to_user();
-        self.operate(now, |op| Verb::SubscribePresence { op, user })
+        self.noted(now, || Call::SubscribePresence(user.clone()), |client| {
+            if !is_user(user) {
+                return Err(Misuse::BadArgument("only users have a presence"));
+            }
+            let user = user.to_user();
+            client.operate(now, |op| Verb::SubscribePresence { op, user })
+        })
     }
 
     /// Shows in `chat` that this account types, records, or has stopped.
@@ -157,8 +197,10 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`].
     pub fn send_chat_state(&mut self, now: Now, chat: &Jid, state: ChatState) -> Result<OpId, Misuse> {
-        let chat = chat.to_user();
-        self.operate(now, |op| Verb::SendChatState { op, chat, state })
+        self.noted(now, || Call::SendChatState(chat.clone(), state), |client| {
+            let chat = chat.to_user();
+            client.operate(now, |op| Verb::SendChatState { op, chat, state })
+        })
     }
 
     /// Unlinks this device. Ends with [`OperationFinished`](crate::api::Event::OperationFinished), then with a disconnect
@@ -167,7 +209,7 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`].
     pub fn log_out(&mut self, now: Now) -> Result<OpId, Misuse> {
-        self.operate(now, |op| Verb::LogOut { op })
+        self.noted(now, || Call::LogOut, |client| client.operate(now, |op| Verb::LogOut { op }))
     }
 
     fn operate(&mut self, now: Now, verb: impl FnOnce(OpId) -> Verb) -> Result<OpId, Misuse> {

@@ -24,6 +24,7 @@ mod passkey;
 mod placeholder;
 mod poison;
 mod prekeys;
+mod recording;
 mod report;
 mod retry;
 mod sending;

@@ -1,7 +1,7 @@
 //! How connections and clients end, and how they stall.
 
 /// Why a connection ended and what follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Disconnect {
     /// What the server, the network or the caller did.
@@ -13,7 +13,7 @@ pub struct Disconnect {
 }
 
 /// What a refusing server says to people.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct ServerNotice {
     /// A text to show.
@@ -27,7 +27,7 @@ pub struct ServerNotice {
 /// Why a connection ended. Complete: a code that nobody knows yet is [`Refused`](Self::Refused) before the login and
 /// [`StreamError`](Self::StreamError) after it, so a new code of the server never needs a new variant. `Display` gives a
 /// fixed word for each ([`word`](Self::word)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DisconnectReason {
     /// The caller asked for it. Stays down.
     Asked,
@@ -148,7 +148,7 @@ impl std::fmt::Display for DisconnectReason {
 }
 
 /// Why an account is banned for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BanReason {
     /// Messages to too many people who do not know the account (101).
@@ -166,7 +166,7 @@ pub enum BanReason {
 }
 
 /// What follows a disconnect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Recommendation {
     /// The client connects again by itself, at this reading of the monotonic clock (milliseconds).
@@ -193,7 +193,7 @@ impl Recommendation {
 }
 
 /// Why a client cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultReason {
     /// Another process has taken the account over.

@@ -1,7 +1,7 @@
 //! Where linking stands: one vocabulary for all its ways.
 
 /// What a code that is shown is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CodePurpose {
     /// The user types it on the phone, under "link with phone number".
@@ -11,7 +11,7 @@ pub enum CodePurpose {
 }
 
 /// Where one way of linking failed and why. Ways that were begun beside it go on unless a disconnect follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LinkFailure {
     /// How far it had come.
     pub step: LinkStep,
@@ -20,7 +20,7 @@ pub struct LinkFailure {
 }
 
 /// The steps of linking, of all its ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkStep {
     /// Before the server offered codes.
@@ -50,7 +50,7 @@ pub enum LinkStep {
 }
 
 /// Why linking failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkFailureReason {
     /// Nobody did the next step in time, or the server declared the code spent.

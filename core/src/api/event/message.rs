@@ -5,7 +5,7 @@ use crate::types::{Jid, Username};
 use bytes::Bytes;
 
 /// A received message.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct MessageEvent {
     /// The message's id.
@@ -47,7 +47,7 @@ impl std::fmt::Debug for MessageEvent {
 
 /// All known addresses of one user, without device. Whatever is not known is absent, and may stay so: a user can hide the
 /// phone number for good.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Aliases {
     /// By phone number.
@@ -59,7 +59,7 @@ pub struct Aliases {
 }
 
 /// A message that could not be read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct UndecryptableEvent {
     /// The message's id.
@@ -79,7 +79,7 @@ pub struct UndecryptableEvent {
 }
 
 /// Why a message could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UndecryptableReason {
     /// There is no session with the sending device.
@@ -103,7 +103,7 @@ pub enum UndecryptableReason {
 }
 
 /// A receipt for messages this account sent, or that its other devices read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct ReceiptEvent {
     /// The chat.
@@ -123,7 +123,7 @@ pub struct ReceiptEvent {
 }
 
 /// What a receipt says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReceiptKind {
     /// A device has it.

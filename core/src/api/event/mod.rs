@@ -25,7 +25,7 @@ use super::{EventId, MessageId, OpId};
 use crate::types::Jid;
 
 /// An event with its id.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Envelope {
     /// Names the event. A durable event keeps its id over restarts.
     pub id: EventId,
@@ -37,7 +37,7 @@ pub struct Envelope {
 }
 
 /// What happened.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Hash)]
 #[non_exhaustive]
 pub enum Event {
     /// Show this text as a QR code. Emitted on a connection of an account that is not linked; each supersedes the one before.
@@ -159,6 +159,42 @@ pub enum Event {
     },
     /// The client cannot go on: restore a new one from the store. The last event.
     Faulted(FaultReason),
+}
+
+impl Event {
+    /// A fixed word for each kind of event; never renamed.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::QrShown { .. } => "qr-shown",
+            Self::CodeShown { .. } => "code-shown",
+            Self::AssertionNeeded { .. } => "assertion-needed",
+            Self::CodeConfirmed => "code-confirmed",
+            Self::Linked { .. } => "linked",
+            Self::LinkFailed(_) => "link-failed",
+            Self::Connected => "connected",
+            Self::OfflineDrained { .. } => "offline-drained",
+            Self::Disconnected(_) => "disconnected",
+            Self::Stalled { .. } => "stalled",
+            Self::Resumed { .. } => "resumed",
+            Self::ClientExpiring { .. } => "client-expiring",
+            Self::MessageReceived(_) => "message-received",
+            Self::MessageUndecryptable(_) => "message-undecryptable",
+            Self::ReceiptReceived(_) => "receipt-received",
+            Self::IdentityChanged(_) => "identity-changed",
+            Self::SuspiciousMessage(_) => "suspicious-message",
+            Self::RetryUnanswerable(_) => "retry-unanswerable",
+            Self::SendQueued { .. } => "send-queued",
+            Self::SendFinished(_) => "send-finished",
+            Self::OperationFinished { .. } => "operation-finished",
+            Self::PresenceChanged(_) => "presence-changed",
+            Self::ChatStateChanged(_) => "chat-state-changed",
+            Self::RestrictionChanged { .. } => "restriction-changed",
+            Self::RecordQuarantined { .. } => "record-quarantined",
+            Self::StanzaRefused { .. } => "stanza-refused",
+            Self::Faulted(_) => "faulted",
+        }
+    }
 }
 
 /// A linking code holds a secret, so it is not shown; addresses show themselves redacted.

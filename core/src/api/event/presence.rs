@@ -4,7 +4,7 @@ use super::Aliases;
 use crate::types::Jid;
 
 /// Somebody came online, or went.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct PresenceEvent {
     /// Who, without device.
@@ -16,7 +16,7 @@ pub struct PresenceEvent {
 }
 
 /// Somebody started or stopped typing or recording.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct ChatStateEvent {
     /// Where: a user or a group.
@@ -32,7 +32,7 @@ pub struct ChatStateEvent {
 }
 
 /// Somebody's presence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Presence {
     /// Online.
@@ -45,7 +45,7 @@ pub enum Presence {
 }
 
 /// What somebody does in a chat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChatState {
     /// Typing.

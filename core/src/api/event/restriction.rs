@@ -1,7 +1,7 @@
 //! What the server does not let the account do.
 
 /// The account may begin no new chats: a send to somebody whom it has not talked to is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Restriction {
     /// The server's word for its kind; may be empty.

@@ -5,7 +5,7 @@ use crate::api::MessageId;
 use crate::types::Jid;
 
 /// A device asked for a message again and does not get it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct UnansweredRetry {
     /// The message's id.
@@ -20,7 +20,7 @@ pub struct UnansweredRetry {
 
 /// Why a message was not sent again to a device that asked for it. The session with that device was repaired all the
 /// same, as far as the request allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnanswerableReason {
     /// The message was sent, but its plaintext is no longer kept.

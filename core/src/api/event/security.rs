@@ -5,7 +5,7 @@ use crate::api::MessageId;
 use crate::types::Jid;
 
 /// A user has registered anew: the security code with them is another one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct IdentityChange {
     /// The user, without device.
@@ -15,7 +15,7 @@ pub struct IdentityChange {
 }
 
 /// Somebody sent what only this account's own phone may send. It was acknowledged and changed nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct SuspiciousMessage {
     /// The message's id.
@@ -29,7 +29,7 @@ pub struct SuspiciousMessage {
 }
 
 /// What was sent by somebody who may not send it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SuspiciousKind {
     /// A notice that history is ready.

@@ -5,7 +5,7 @@ use crate::api::{MessageId, OpId};
 use crate::types::Jid;
 
 /// How a send ended. That it was delivered or read is told later, by receipts for the same id.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub struct SendReport {
     /// The verb's id while the client that accepted the send lives; `None` after a restart.
@@ -55,7 +55,7 @@ impl SendReport {
 pub(crate) const TOKEN_OR_RESTRICTION: u32 = 463;
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendResult {
     /// The server took it.
@@ -85,7 +85,7 @@ pub enum SendResult {
 
 /// Whether the server and this client meant the same devices. The server says so by a hash over all devices of both
 /// sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ListCheck {
     /// They did, as far as the server said.
@@ -99,7 +99,7 @@ pub enum ListCheck {
 }
 
 /// What happened for one device of a send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceOutcome {
     /// A ciphertext for it went out.
@@ -117,7 +117,7 @@ pub enum DeviceOutcome {
 }
 
 /// Why a device was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SkipReason {
     /// It was missing from the list, and the server refused what was made for it afterwards, with this code.
@@ -130,7 +130,7 @@ pub enum SkipReason {
 }
 
 /// How an operation that is not a send ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpResult {
     /// Done.

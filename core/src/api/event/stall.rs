@@ -2,7 +2,7 @@
 
 /// A part of the way of a message that can get stuck, each watched by a clock of its own. One may be the cause of another:
 /// a stanza that waits for a record is a stall of processing and of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
     /// The host has not said what became of a connection that it was to make or to close.
