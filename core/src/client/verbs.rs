@@ -169,13 +169,17 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] for a name of more than 100 bytes.
     pub fn set_push_name(&mut self, now: Now, name: &str) -> Result<OpId, Misuse> {
-        self.noted(now, || Call::SetPushName(name.into()), |client| {
-            if name.is_empty() || name.len() > NAME_BYTES {
-                return Err(Misuse::BadArgument("a name has 1 to 100 bytes"));
-            }
-            let name = name.to_owned();
-            client.operate(now, |op| Verb::SetPushName { op, name })
-        })
+        self.noted(
+            now,
+            || Call::SetPushName(name.into()),
+            |client| {
+                if name.is_empty() || name.len() > NAME_BYTES {
+                    return Err(Misuse::BadArgument("a name has 1 to 100 bytes"));
+                }
+                let name = name.to_owned();
+                client.operate(now, |op| Verb::SetPushName { op, name })
+            },
+        )
     }
 
     /// Asks to be told of the presence of `user`, until the connection ends.
@@ -183,13 +187,17 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`]; [`Misuse::BadArgument`] for an address that is not a user.
     pub fn subscribe_presence(&mut self, now: Now, user: &Jid) -> Result<OpId, Misuse> {
-        self.noted(now, || Call::SubscribePresence(user.clone()), |client| {
-            if !is_user(user) {
-                return Err(Misuse::BadArgument("only users have a presence"));
-            }
-            let user = user.to_user();
-            client.operate(now, |op| Verb::SubscribePresence { op, user })
-        })
+        self.noted(
+            now,
+            || Call::SubscribePresence(user.clone()),
+            |client| {
+                if !is_user(user) {
+                    return Err(Misuse::BadArgument("only users have a presence"));
+                }
+                let user = user.to_user();
+                client.operate(now, |op| Verb::SubscribePresence { op, user })
+            },
+        )
     }
 
     /// Shows in `chat` that this account types, records, or has stopped.
@@ -197,10 +205,14 @@ impl Client {
     /// # Errors
     /// [`Misuse::NotLinked`].
     pub fn send_chat_state(&mut self, now: Now, chat: &Jid, state: ChatState) -> Result<OpId, Misuse> {
-        self.noted(now, || Call::SendChatState(chat.clone(), state), |client| {
-            let chat = chat.to_user();
-            client.operate(now, |op| Verb::SendChatState { op, chat, state })
-        })
+        self.noted(
+            now,
+            || Call::SendChatState(chat.clone(), state),
+            |client| {
+                let chat = chat.to_user();
+                client.operate(now, |op| Verb::SendChatState { op, chat, state })
+            },
+        )
     }
 
     /// Unlinks this device. Ends with [`OperationFinished`](crate::api::Event::OperationFinished), then with a disconnect

@@ -206,10 +206,7 @@ impl Call {
                 },
             ),
             30 => Self::LogOut,
-            31 => Self::RequestPairCode {
-                phone: Hidden(take.text()?),
-                custom: take.maybe(Take::text)?.map(Hidden),
-            },
+            31 => Self::RequestPairCode { phone: Hidden(take.text()?), custom: take.maybe(Take::text)?.map(Hidden) },
             32 => Self::ProvideAssertion(Hidden(take.text()?)),
             33 => Self::ConfirmCode,
             34 => Self::RejectCode,

@@ -292,7 +292,10 @@ mod tests {
             (vec![call("closed", 0)], Violation::NotThere),
             (vec![call("frame", 0)], Violation::BytesFromNowhere),
             (vec![call("handled", 0), refused], Violation::Refused("no".into())),
-            (vec![What::Rest { deadline_in_ms: Some(500), wants_frames: true }, call("tick", 0)], Violation::Late(1_500)),
+            (
+                vec![What::Rest { deadline_in_ms: Some(500), wants_frames: true }, call("tick", 0)],
+                Violation::Late(1_500),
+            ),
             (vec![commit(1, 0), commit(2, 0)], Violation::TwoCommits(CommitId(2))),
             (vec![commit(1, 0), output(Kind::Close, Some(1))], Violation::BeforeCommit(CommitId(1))),
             (vec![commit(1, 5), event(5)], Violation::EventBeforeCommit(EventId(5))),

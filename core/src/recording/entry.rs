@@ -412,11 +412,11 @@ mod tests {
             writer.entry(&mut again, entry);
         }
         assert_eq!(again, bytes);
-        let times = entries.iter().filter_map(|entry| match entry {
+        let mut times = entries.iter().rev().filter_map(|entry| match entry {
             Entry::Call { now, .. } => Some(*now),
             _ => None,
         });
-        assert_eq!(times.last(), Some(Now { mono: 1_024, unix: 1_790_000_000_000 }));
+        assert_eq!(times.next(), Some(Now { mono: 1_024, unix: 1_790_000_000_000 }));
     }
 
     #[test]

@@ -117,7 +117,11 @@ impl Deframer {
         for (at, byte) in self.buffer.iter().skip(1).take(LENGTH_BYTES).enumerate() {
             length |= usize::from(byte & 0x7f) << (7 * at);
             if byte & 0x80 == 0 {
-                return if length > LONGEST_ENTRY { Err(ReadError::TooLong { entry }) } else { Ok(Some((at + 2, length))) };
+                return if length > LONGEST_ENTRY {
+                    Err(ReadError::TooLong { entry })
+                } else {
+                    Ok(Some((at + 2, length)))
+                };
             }
         }
         if self.buffer.len() > LENGTH_BYTES { Err(ReadError::TooLong { entry }) } else { Ok(None) }

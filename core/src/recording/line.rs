@@ -320,14 +320,8 @@ mod tests {
 
     pub(super) fn every_line() -> Vec<Line> {
         let shape = Shape { kind: Kind::Frame, size: 64, follows: Some(CommitId(3)), digest: [4; 16] };
-        let call = What::Call {
-            word: "loaded".into(),
-            id: Some(7),
-            count: 2,
-            size: 128,
-            detail: "x".into(),
-            digest: [1; 16],
-        };
+        let call =
+            What::Call { word: "loaded".into(), id: Some(7), count: 2, size: 128, detail: "x".into(), digest: [1; 16] };
         let whats = [
             What::Begin { library: "1".into(), roots: Some(8), digest: [0; 16] },
             call,

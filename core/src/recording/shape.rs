@@ -2,9 +2,7 @@
 //! output is the same, and to show where it is not, without its content.
 
 use super::wire::{Malformed, Put as _, Take};
-use crate::api::{
-    Commit, CommitId, Envelope, Event, EventId, Key, LoadId, OpId, Output, Record, SendResult, Space,
-};
+use crate::api::{Commit, CommitId, Envelope, Event, EventId, Key, LoadId, OpId, Output, Record, SendResult, Space};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher};
@@ -192,12 +190,7 @@ impl Shape {
             },
             _ => return Err("an unknown output"),
         };
-        Ok(Self {
-            kind,
-            size: take.number()?,
-            follows: take.maybe(Take::number)?.map(CommitId),
-            digest: take.array()?,
-        })
+        Ok(Self { kind, size: take.number()?, follows: take.maybe(Take::number)?.map(CommitId), digest: take.array()? })
     }
 }
 

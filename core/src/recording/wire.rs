@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn addresses_come_back_as_they_were_even_odd_ones() {
-        for jid in [Jid::pn("1").with_device(300), Jid::new("a@b:7", Server::Other("x y".into())), Jid::server_itself()] {
+        for jid in [Jid::pn("1").with_device(300), Jid::new("a@b:7", Server::Other("x y".into())), Jid::server_itself()]
+        {
             let mut bytes = Vec::new();
             bytes.jid(&jid);
             assert_eq!(Take::new(bytes.into()).jid(), Ok(jid));

@@ -184,9 +184,7 @@ fn a_changed_byte_anywhere_is_noticed_at_its_entry() {
 fn a_changed_frame_makes_the_run_differ_and_the_place_is_told() {
     let (mut world, [_, bob]) = eventful(6);
     let all = entries(&recording_of(&mut world, bob));
-    let is_frame = |entry: &Entry| {
-        matches!(entry, Entry::Call { call, .. } if matches!(&**call, Call::Handle(Input::Frame(bytes)) if bytes.len() > 8))
-    };
+    let is_frame = |entry: &Entry| matches!(entry, Entry::Call { call, .. } if matches!(&**call, Call::Handle(Input::Frame(bytes)) if bytes.len() > 8));
     let frames: Vec<usize> = (0..all.len()).filter(|at| is_frame(&all[*at])).collect();
     assert!(frames.len() > 20, "{} frames", frames.len());
     for frame in frames.iter().copied().step_by(5) {
