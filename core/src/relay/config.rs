@@ -39,6 +39,8 @@ pub struct RelayConfig {
     pub passkey_timeout: u64,
     /// Media hosts (`host` or `host:port`) named to clients that ask where to upload.
     pub media_hosts: Vec<String>,
+    /// Tell of every stanza that passes a logged-in connection ([`RelayEvent::Overheard`](super::RelayEvent)).
+    pub overhear: bool,
     /// Limits on everything that can grow.
     pub limits: RelayLimits,
 }
@@ -96,6 +98,7 @@ impl Default for RelayConfig {
             // What production was seen to give.
             passkey_timeout: 600_000,
             media_hosts: vec!["127.0.0.1".to_owned()],
+            overhear: false,
             limits: RelayLimits::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::binary::Node;
 use crate::types::Jid;
 
 /// One connection, named by the host. A name may be used again once the link has been closed.
@@ -136,6 +137,16 @@ pub enum RelayEvent {
         xmlns: String,
         /// The tag of its first child, or empty.
         child: String,
+    },
+    /// A stanza passed a logged-in connection, in the clear. Only with [`RelayConfig::overhear`](super::RelayConfig), for
+    /// tests that watch the traffic.
+    Overheard {
+        /// The device at the other end.
+        device: Jid,
+        /// Whether the server sent it.
+        sent: bool,
+        /// The stanza.
+        stanza: Box<Node>,
     },
     /// A peer broke the protocol and lost its connection.
     Misbehaved {

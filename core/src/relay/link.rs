@@ -131,6 +131,7 @@ impl Relay {
             Some(Stage::Registration(_)) => self.take_unlinked(now, id, &stanza),
             Some(Stage::Login(login)) => {
                 let origin = Origin { link: id, device: login.device };
+                self.overhear(origin.device, false, &stanza);
                 self.take_stanza(now, origin, &stanza);
             }
             _ => {}
@@ -166,10 +167,22 @@ impl Relay {
         let Ok(plain) = writer.finish() else { return };
         let body = if self.faults.compresses() { compressed(plain.packed()) } else { plain.into_buffer() };
         let Ok(mut frame) = transport.seal(body) else { return };
+        if let Some(device) = self.device_of(id) {
+            self.overhear(device, true, node);
+        }
         if self.faults.corrupts_frame() {
             frame = corrupted(&frame);
         }
         self.emit(id, frame);
+    }
+
+    fn overhear(&mut self, device: DeviceId, sent: bool, stanza: &Node) {
+        if !self.config.overhear {
+            return;
+        }
+        if let Some(device) = self.directory.address(device, Namespace::Pn) {
+            self.tell(RelayEvent::Overheard { device, sent, stanza: Box::new(stanza.clone()) });
+        }
     }
 
     /// Sends a stanza after a while, if the connection still stands then.
