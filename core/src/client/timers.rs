@@ -88,7 +88,7 @@ impl Client {
         if !self.outputs.is_empty() || !self.schedule.is_idle() || can_read || self.barrier.can_commit() {
             return Some(self.now.mono);
         }
-        let waiting = self.wants_frames();
+        let waiting = self.listens();
         let phase = match &self.socket.phase {
             Phase::AwaitingServerHello { deadline, .. } | Phase::AwaitingVerdict { deadline } => Some(*deadline),
             _ => None,
@@ -129,7 +129,7 @@ impl Client {
         }
         self.watch_linking();
         self.schedule.tick(mono);
-        if self.wants_frames() {
+        if self.listens() {
             self.watch(mono);
         } else {
             // While the socket is not read, silence proves nothing.
@@ -142,6 +142,11 @@ impl Client {
             }
         }
         self.watch_stalls();
+    }
+
+    /// Whether silence proves anything: not while the socket is not read, and not when it is given up already.
+    fn listens(&self) -> bool {
+        self.wants_frames() && !matches!(self.socket.phase, Phase::Closing)
     }
 
     fn ping_unheard(&mut self) {
