@@ -179,8 +179,8 @@ fn refuse(txn: &mut Txn<'_>, live: &Live, request: &RetryRequest, device: &Jid, 
     Ok(false)
 }
 
-/// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
-/// session; one that registered anew or has no session gets one from the server's bundle.
+/// Answers a device that asked for a message, and only then takes its request for answered: the server gets the message
+/// before the acknowledgement, so a connection that dies in between brings the request again.
 pub(crate) fn resend(
     txn: &mut Txn<'_>,
     live: &Live,
@@ -188,6 +188,14 @@ pub(crate) fn resend(
     granted: &Granted,
     settled: &Settled,
 ) -> Result<(), Stop> {
+    answer(txn, live, limits, granted, settled)?;
+    receipts::acknowledge(txn, live, &granted.receipt);
+    Ok(())
+}
+
+/// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
+/// session; one that registered anew or has no session gets one from the server's bundle.
+fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, settled: &Settled) -> Result<(), Stop> {
     let Granted { receipt, device, base_key, renew } = granted;
     let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(()) };
     let peer = peers::resolve(txn, device)?;
@@ -195,12 +203,10 @@ pub(crate) fn resend(
     if *renew && !settled.contains_key(&need) {
         return Err(Stop::Await(vec![need]));
     }
+    // Keys that are not authentic start nothing, and whoever sent them gets nothing.
     if request.keys.is_some() && !repair(txn, me, peer, device, request)? {
-        // Keys that are not authentic start nothing, and whoever sent them gets nothing.
-        receipts::acknowledge(txn, live, receipt);
         return Ok(());
     }
-    receipts::acknowledge(txn, live, receipt);
     let session_id = peer.device_id(device.device());
     // By its id: a send that ends late changes its place.
     let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(()) };

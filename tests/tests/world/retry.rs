@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use whatsio_core::api::{Event, Space, UnanswerableReason};
 use whatsio_core::binary::Node;
-use whatsio_core::relay::{RelayEvent, RequestFault};
+use whatsio_core::relay::{Cut, RelayEvent, RequestFault};
 use whatsio_core::types::Jid;
 use whatsio_tests::puppet::Puppet;
 use whatsio_tests::world::{Name, World, text_content, text_in};
@@ -351,4 +351,25 @@ fn a_request_whose_answer_is_lost_with_its_connection_costs_nothing() {
     world.pass_ms(60_000);
     assert_eq!(read(&mut world, &mut puppet).len(), 4, "five in all");
     assert_eq!(unanswered(&world, ann).len(), 1);
+}
+
+#[test]
+fn a_message_sent_again_into_a_connection_that_breaks_is_sent_again_on_the_next() {
+    let (mut world, ann, bob) = {
+        let mut world = World::new(77);
+        let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+        (world, ann, bob)
+    };
+    world.send(ann, &world.pn(bob), "before");
+    world.settle();
+    // Ann has time to send before Bob, who is offline, finds that he cannot read it.
+    world.disconnect(bob);
+    let to = device(&world, bob);
+    world.relay.faults().damage_ciphertext(&to);
+    world.send(ann, &world.pn(bob), "precious");
+    world.settle();
+    world.relay.faults().disconnect_on_message(Cut::BeforeTaking);
+    world.connect(bob);
+    world.pass_ms(20_000);
+    assert_eq!(world.texts(bob), ["before", "precious"]);
 }
