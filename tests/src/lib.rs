@@ -10,6 +10,7 @@
 )]
 
 pub mod leaks;
+pub mod mixed;
 pub mod puppet;
 pub mod recording;
 pub mod world;
