@@ -12,7 +12,7 @@ use crate::crypto::{KeyPair, PublicKey, Rng, Secret, Signature};
 use crate::pairing::adv;
 use crate::signal::{ForeignSenderKey, ForeignSession, PreKey, PreKeyId, RegistrationId, SignedPreKey, SignedPreKeyId};
 use crate::state::Stored;
-use crate::state::account::{self, Account, Linked};
+use crate::state::account::{self, Account, Linked, SignedPreKeys};
 use crate::state::life::{self, Life};
 use crate::state::prekeys::{COUNTER_ID, PreKeyCounter, record_id};
 use crate::types::{Jid, Now, Seed};
@@ -143,6 +143,7 @@ impl Adoption {
             signed_prekey_id: signed.id.number(),
             signed_prekey_made: now.unix_seconds(),
             signed_prekey_confirmed: signed.id.number(),
+            signed_prekeys: SignedPreKeys::default(),
             linked: Some(Linked {
                 pn: self.jid.clone(),
                 lid: self.lid.clone(),

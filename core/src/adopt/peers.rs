@@ -104,7 +104,7 @@ impl<'r> Peers<'r> {
             let id = sender_key_id(group, peer, device.device());
             let mut kept = txn.read::<SenderKeyRecord>(id.clone())?.unwrap_or_default();
             kept.absorb(record.clone());
-            txn.write(id, &kept);
+            flow::decrypt::keep_sender_keys(txn, id, &kept)?;
             flow::peers::note_device(txn, peer, device.device())?;
             Ok(())
         });

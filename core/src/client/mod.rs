@@ -29,6 +29,7 @@ use crate::state::inbox::InboxCursor;
 use crate::state::life::Life;
 use crate::state::outbox::OutboxCursor;
 use crate::state::peer::{PeerCounter, PeerId};
+use crate::state::sender_keys::SenderKeyNames;
 use crate::state::prekeys::PreKeyCounter;
 use crate::state::restriction::Restricted;
 use crate::state::{self, Barrier, Cache, Change, Lookup, Staged, Stored, Verdict};
@@ -57,6 +58,9 @@ const RECALL_AT_ONCE: u64 = 64;
 
 /// Prekeys that one transaction deletes.
 const WIPE_AT_ONCE: u32 = 1000;
+
+/// Pieces of the list of sender keys that one transaction deletes, with the keys.
+const PIECES_AT_ONCE: u32 = 16;
 
 /// One account's whole protocol.
 ///
@@ -140,6 +144,7 @@ impl Client {
             InboxCursor::key(state::inbox::CURSOR_ID),
             OutboxCursor::key(state::outbox::CURSOR_ID),
             PeerCounter::key(state::peer::COUNTER_ID),
+            SenderKeyNames::key(state::sender_keys::ID),
             PreKeyCounter::key(state::prekeys::COUNTER_ID),
             Asked::key(state::asked::ID),
             Restricted::key(state::restriction::ID),
@@ -648,16 +653,20 @@ impl Client {
         let peers: Option<PeerCounter> = self.root(state::peer::COUNTER_ID).ok().flatten();
         let prekeys: Option<PreKeyCounter> = self.root(state::prekeys::COUNTER_ID).ok().flatten();
         let sends: Option<OutboxCursor> = self.root(state::outbox::CURSOR_ID).ok().flatten();
-        let sends = sends.unwrap_or_default();
-        if peers.is_none() && prekeys.is_none() && sends.oldest == sends.next && sends.behind.is_empty() {
+        let names: Option<SenderKeyNames> = self.root(state::sender_keys::ID).ok().flatten();
+        let (sends, peers) = (sends.unwrap_or_default(), peers.unwrap_or_default());
+        if peers.first == peers.next && prekeys.is_none() && sends.oldest == sends.next && sends.behind.is_empty() {
             return Vec::new();
         }
         let mut jobs: Vec<Job> = chunks(sends.oldest, sends.next).map(Job::WipeSends).collect();
         jobs.extend(
             sends.behind.iter().filter(|behind| **behind < sends.oldest).map(|one| Job::WipeSends(*one..one + 1)),
         );
-        let peers = chunks(PeerId::SELF.0, peers.unwrap_or_default().0).map(Job::WipePeers);
-        jobs.extend(peers);
+        jobs.push(Job::WipePeers(PeerId::SELF.0..PeerId::SELF.0 + 1));
+        jobs.extend(chunks(peers.first, peers.next).map(Job::WipePeers));
+        let pieces = names.unwrap_or_default().number;
+        let starts = (0..=pieces).step_by(usize::try_from(PIECES_AT_ONCE).unwrap_or(1));
+        jobs.extend(starts.map(|first| Job::WipeSenderKeys(first..(first + PIECES_AT_ONCE).min(pieces))));
         for ids in prekeys.unwrap_or_default().taken() {
             let step = usize::try_from(WIPE_AT_ONCE).unwrap_or(1);
             let starts = ids.clone().step_by(step);

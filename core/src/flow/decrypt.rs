@@ -9,12 +9,13 @@ use crate::signal::{
     OwnPreKeys, PreKey, PreKeyMessage, RetryReason, SenderKeyRecord, Session, SignalMessage, SignedPreKey,
 };
 use crate::stanza::{EncKind, IncomingEnc, IncomingMessage as Message};
-use crate::state::Stored;
 use crate::state::account::{self, Account};
 use crate::state::peer::sender_key_id;
 use crate::state::prekeys::record_id;
 use crate::state::ratchets::Identity;
+use crate::state::sender_keys::{self, SenderKeyNames};
 use crate::state::spent::{self, SpentPreKeys};
+use crate::state::{Miss, Stored};
 
 /// What became of a ciphertext.
 pub(crate) enum Opened {
@@ -56,8 +57,21 @@ pub(crate) fn learn_sender_key(
     let Ok(distribution) = Distribution::parse(distribution) else { return Ok(()) };
     let (id, mut record) = sender_keys(txn, message, origin)?;
     if record.process(&distribution) {
-        txn.write(id, &record);
+        keep_sender_keys(txn, id, &record)?;
     }
+    Ok(())
+}
+
+/// Keeps sender keys; a new record is noted in the list of all.
+pub(crate) fn keep_sender_keys(txn: &mut Txn<'_>, id: Vec<u8>, record: &SenderKeyRecord) -> Result<(), Miss> {
+    if txn.read::<SenderKeyRecord>(id.clone())?.is_none() {
+        let mut names = txn.read::<SenderKeyNames>(sender_keys::ID)?.unwrap_or_default();
+        if let Some((piece, full)) = names.add(id.clone()) {
+            txn.write(piece, &full);
+        }
+        txn.write(sender_keys::ID, &names);
+    }
+    txn.write(id, record);
     Ok(())
 }
 
@@ -243,7 +257,7 @@ fn sender_keys(txn: &mut Txn<'_>, message: &Message, origin: &Origin) -> Result<
     for former in former {
         if let Some(older) = txn.read::<SenderKeyRecord>(former.clone())? {
             record.absorb(older);
-            txn.write(id.clone(), &record);
+            keep_sender_keys(txn, id.clone(), &record)?;
             txn.delete::<SenderKeyRecord>(former);
         }
     }

@@ -67,6 +67,8 @@ pub(crate) enum Job {
     WipePeers(Range<u64>),
     /// Delete the sends of an account that is gone.
     WipeSends(Range<u64>),
+    /// Delete the sender keys that contacts of an account that is gone had given out.
+    WipeSenderKeys(Range<u32>),
     /// Delete the prekeys of an account that is gone.
     WipePreKeys(Range<u32>),
     /// Delete the counters of an account that is gone; nothing else is left of it.
@@ -120,6 +122,7 @@ impl Job {
             | Self::Forget
             | Self::WipePeers(_)
             | Self::WipeSends(_)
+            | Self::WipeSenderKeys(_)
             | Self::WipePreKeys(_)
             | Self::WipeCounters
             | Self::Replay(_)
@@ -150,6 +153,7 @@ impl Job {
             | Self::Forget
             | Self::WipePeers(_)
             | Self::WipeSends(_)
+            | Self::WipeSenderKeys(_)
             | Self::WipePreKeys(_)
             | Self::WipeCounters
             | Self::Replay(_)
@@ -192,6 +196,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Forget => return wipe::account(txn, live),
         Job::WipePeers(numbers) => return wipe::peers(txn, numbers.clone()),
         Job::WipeSends(sequences) => return wipe::sends(txn, sequences.clone()),
+        Job::WipeSenderKeys(pieces) => return wipe::sender_keys(txn, pieces.clone()),
         Job::WipePreKeys(ids) => wipe::prekeys(txn, ids.clone()),
         Job::WipeCounters => return wipe::counters(txn),
         Job::Verb(verb) => return run_verb(txn, live, config, verb),

@@ -9,7 +9,7 @@ mod ask;
 mod bundles;
 pub(crate) mod connect;
 mod control;
-mod decrypt;
+pub(crate) mod decrypt;
 pub(crate) mod devices;
 mod fanout;
 mod fold;

@@ -17,8 +17,8 @@ pub(crate) fn resolve(txn: &mut Txn<'_>, jid: &Jid) -> Result<PeerId, Miss> {
     if let Some(peer) = find(txn, jid)? {
         return Ok(peer);
     }
-    let PeerCounter(next) = txn.read::<PeerCounter>(COUNTER_ID)?.unwrap_or_default();
-    let (id, jid) = (PeerId(next), canonical(jid));
+    let counter = txn.read::<PeerCounter>(COUNTER_ID)?.unwrap_or_default();
+    let (id, jid) = (PeerId(counter.next), canonical(jid));
     let mut peer = Peer::default();
     let claim = Claim { source: AliasSource::Met, learned: txn.now.unix_seconds() };
     txn.write(alias_id(&jid), &Alias { peer: id, claim });
@@ -30,7 +30,7 @@ pub(crate) fn resolve(txn: &mut Txn<'_>, jid: &Jid) -> Result<PeerId, Miss> {
         // Neither: still it must be found when everything of the peer is deleted.
         peer.former.push(alias_id(&jid));
     }
-    txn.write(COUNTER_ID, &PeerCounter(next + 1));
+    txn.write(COUNTER_ID, &PeerCounter { next: counter.next + 1, ..counter });
     txn.write(id.record_id(), &peer);
     Ok(id)
 }

@@ -27,9 +27,6 @@ const PAUSE_S: u64 = 60;
 /// A signed prekey is replaced after this long, in seconds: a week.
 const ROTATE_S: u64 = 7 * 24 * 3600;
 
-/// Signed prekeys kept, so that first messages on their way can still be opened.
-const SIGNED_KEPT: u32 = 3;
-
 /// Makes the account's next signed prekey and stores its private half. The one that the server has stays until the
 /// server has taken another.
 pub(crate) fn make_signed(txn: &mut Txn<'_>, account: &mut Account) -> SignedPreKey {
@@ -127,11 +124,10 @@ fn confirm(txn: &mut Txn<'_>, mut account: Account, id: u32) {
     if account.signed_prekey_confirmed == id {
         return;
     }
+    let gone = account.signed_prekeys.superseded(account.signed_prekey_confirmed, id);
     account.signed_prekey_confirmed = id;
     txn.write(account::ID, &account);
-    if let Some(old) = id.checked_sub(SIGNED_KEPT).filter(|old| *old > 0) {
-        txn.delete::<SignedPreKey>(record_id(old));
-    }
+    gone.for_each(|old| txn.delete::<SignedPreKey>(record_id(old)));
 }
 
 /// Makes a one-time prekey that is never uploaded, for one peer that is asked to send again.

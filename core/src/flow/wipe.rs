@@ -3,7 +3,7 @@
 //! A crash in between is no matter: the counters go last, and a restart that finds them without an account goes on.
 
 use super::{Live, Step, Stop, Txn, peers, send};
-use crate::signal::{Archive, PreKey, Session, SignedPreKey};
+use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 use crate::state::account::{self, Account};
 use crate::state::asked::{self, Asked};
 use crate::state::devices::DeviceList;
@@ -15,21 +15,18 @@ use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::received::{self, Received};
 use crate::state::resends::{self, Allowance, Resends};
 use crate::state::restriction::{self, Restricted};
+use crate::state::sender_keys::{self, SenderKeyNames, piece_id};
 use crate::state::spent::{self, SpentPreKeys};
 use crate::state::tokens::ContactTokens;
 use crate::state::{self, Stored};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Signed prekeys before the newest that may still be there.
-const SIGNED_BEFORE: u32 = 8;
-
 /// The server has unlinked this device: what waited to be sent never will be, and the account is gone.
 pub(crate) fn account(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     send::give_up(txn, live)?;
     if let Some(account) = txn.read::<Account>(account::ID)? {
-        let newest = account.signed_prekey_id;
-        for id in newest.saturating_sub(SIGNED_BEFORE)..=newest {
+        for id in account.signed_prekeys.oldest(account.signed_prekey_id)..=account.signed_prekey_id {
             txn.delete::<SignedPreKey>(record_id(id));
         }
     }
@@ -84,14 +81,33 @@ pub(crate) fn prekeys(txn: &mut Txn<'_>, ids: Range<u32>) {
     }
 }
 
-/// Deletes what says how much there was. Sends keep their numbering: nobody may take an old number for a new send.
+/// Deletes the sender keys that are named in these pieces of their list, and the pieces.
+pub(crate) fn sender_keys(txn: &mut Txn<'_>, pieces: Range<u32>) -> Result<(), Stop> {
+    let ids: Vec<Vec<u8>> = pieces.map(piece_id).chain([sender_keys::ID.to_vec()]).collect();
+    txn.expect(ids.iter().map(|id| SenderKeyNames::key(id.clone())))?;
+    for id in ids {
+        let Some(names) = txn.read::<SenderKeyNames>(id.clone())? else { continue };
+        names.ids.into_iter().for_each(|name| txn.delete::<SenderKeyRecord>(name));
+        if id != sender_keys::ID {
+            txn.delete::<SenderKeyNames>(id);
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what says how much there was. Sends and peers keep their numbering: nobody may take an old number for a new
+/// one.
 pub(crate) fn counters(txn: &mut Txn<'_>) -> Result<(), Stop> {
     if let Some(OutboxCursor { next, .. }) = txn.read::<OutboxCursor>(outbox::CURSOR_ID)? {
         let cursor = OutboxCursor { oldest: next, first: next, pending: next, next, behind: BTreeSet::new() };
         txn.write(outbox::CURSOR_ID, &cursor);
     }
     txn.delete::<Allowance>(resends::PHONE_ID);
-    txn.delete::<PeerCounter>(state::peer::COUNTER_ID);
+    if let Some(PeerCounter { next, .. }) = txn.read::<PeerCounter>(state::peer::COUNTER_ID)? {
+        txn.write(state::peer::COUNTER_ID, &PeerCounter { first: next, next });
+    }
+    txn.delete::<SenderKeyNames>(sender_keys::ID);
+    txn.forget_quarantined();
     txn.delete::<PreKeyCounter>(state::prekeys::COUNTER_ID);
     txn.delete::<Asked>(asked::ID);
     txn.delete::<SpentPreKeys>(spent::ID);

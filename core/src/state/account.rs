@@ -8,6 +8,7 @@ use crate::crypto::secret::Secret;
 use crate::signal::RegistrationId;
 use crate::types::Jid;
 use bytes::Bytes;
+use std::ops::Range;
 
 /// Id of the one record of this kind.
 pub(crate) const ID: &[u8] = b"account";
@@ -31,6 +32,8 @@ pub(crate) struct Account {
     pub(crate) signed_prekey_made: u64,
     /// The newest signed prekey that the server is known to have; 0 for none.
     pub(crate) signed_prekey_confirmed: u32,
+    /// Those before it that are kept.
+    pub(crate) signed_prekeys: SignedPreKeys,
     /// Set by linking.
     pub(crate) linked: Option<Linked>,
     /// Opaque bytes that the server wants to see in front of the next connection.
@@ -39,6 +42,46 @@ pub(crate) struct Account {
     pub(crate) server_key: Option<ServerKey>,
     /// The name this account gives itself.
     pub(crate) push_name: String,
+}
+
+/// Signed prekeys that peers were given before the one they are given now, so that first messages on their way open.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct SignedPreKeys {
+    /// Those that the server had, oldest first.
+    published: Vec<u32>,
+    /// None is there before this one; 0 if that is not known.
+    first: u32,
+}
+
+/// Signed prekeys before the confirmed one that are kept.
+const SIGNED_KEPT: usize = 2;
+
+/// Where it is not known which are there: so many before the newest that is not kept, at most.
+const SIGNED_BEFORE: u32 = 8;
+
+impl SignedPreKeys {
+    /// The server hands out `new` from now on, and not `old` (0: none) any more. Gives the ids of all that go: those
+    /// that the server never had go with those that it had before them.
+    pub(crate) fn superseded(&mut self, old: u32, new: u32) -> Range<u32> {
+        if self.first == 0 && old > 1 {
+            // From a time when this was not written down: one for each id.
+            self.published.push(old - 1);
+        }
+        if old != 0 {
+            self.published.push(old);
+        }
+        let excess = self.published.len().saturating_sub(SIGNED_KEPT);
+        self.published.drain(..excess);
+        let kept = self.published.first().map_or(new, |first| *first);
+        let gone = self.oldest(kept)..kept;
+        self.first = kept;
+        gone
+    }
+
+    /// The first id that may be there, of those up to `newest`.
+    pub(crate) fn oldest(&self, newest: u32) -> u32 {
+        if self.first == 0 { newest.saturating_sub(SIGNED_BEFORE).max(1) } else { self.first }
+    }
 }
 
 /// What linking adds.
@@ -74,6 +117,7 @@ impl Account {
             signed_prekey_id: 0,
             signed_prekey_made: 0,
             signed_prekey_confirmed: 0,
+            signed_prekeys: SignedPreKeys::default(),
             linked: None,
             routing_info: Bytes::new(),
             server_key: None,
@@ -107,6 +151,10 @@ struct AccountRecord {
     push_name: String,
     #[prost(uint32, tag = "12")]
     signed_prekey_confirmed: u32,
+    #[prost(uint32, repeated, tag = "13")]
+    signed_prekeys_published: Vec<u32>,
+    #[prost(uint32, tag = "14")]
+    signed_prekeys_first: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -167,6 +215,8 @@ impl Stored for Account {
                 signed_prekey_id: self.signed_prekey_id,
                 signed_prekey_made: self.signed_prekey_made,
                 signed_prekey_confirmed: self.signed_prekey_confirmed,
+                signed_prekeys_published: self.signed_prekeys.published.clone(),
+                signed_prekeys_first: self.signed_prekeys.first,
                 linked,
                 routing_info: self.routing_info.clone(),
                 server_key,
@@ -187,6 +237,10 @@ impl Stored for Account {
             signed_prekey_id: found.signed_prekey_id,
             signed_prekey_made: found.signed_prekey_made,
             signed_prekey_confirmed: found.signed_prekey_confirmed,
+            signed_prekeys: SignedPreKeys {
+                published: std::mem::take(&mut found.signed_prekeys_published),
+                first: found.signed_prekeys_first,
+            },
             linked,
             routing_info: found.routing_info.clone(),
             server_key,
@@ -222,4 +276,22 @@ fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadRecord> {
 
 fn key_pair(private: &[u8]) -> Result<KeyPair, BadRecord> {
     array(private).map(KeyPair::from_private)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_had_is_kept_for_a_while_and_what_it_refused_goes_with_it() {
+        let mut kept = SignedPreKeys::default();
+        let steps = [(0, 1, 1..1), (1, 2, 1..1), (2, 6, 1..1), (6, 7, 1..2), (7, 20, 2..6), (20, 21, 6..7), (21, 22, 7..20)];
+        for (old, new, gone) in steps {
+            assert_eq!(kept.superseded(old, new), gone, "{new} after {old}");
+        }
+        let mut unknown = SignedPreKeys::default();
+        assert_eq!(unknown.oldest(20), 12);
+        assert_eq!(unknown.superseded(19, 20), 10..18, "two are left");
+        assert_eq!(unknown.superseded(20, 21), 18..19);
+    }
 }

@@ -14,6 +14,7 @@ use super::received::Received;
 use super::record::Stored;
 use super::resends::{Allowance, Resends};
 use super::restriction::Restricted;
+use super::sender_keys::SenderKeyNames;
 use super::spent::SpentPreKeys;
 use super::tokens::ContactTokens;
 use crate::api::Record;
@@ -22,7 +23,7 @@ use crate::signal::{Archive, PreKey, SenderKeyRecord, Session, SignedPreKey};
 pub(super) const EVER_WRITTEN: &str = include_str!("../../../fixtures/records/records.tsv");
 
 /// Kinds of records there are.
-const KINDS: usize = 27;
+const KINDS: usize = 28;
 
 #[test]
 fn every_record_that_was_ever_written_still_decodes() {
@@ -68,6 +69,7 @@ pub(super) fn read_and_write(kind: &str, record: &Record) -> Option<Record> {
         "Received" => reads::<Received>(record),
         "Resends" => reads::<Resends>(record),
         "Restricted" => reads::<Restricted>(record),
+        "SenderKeyNames" => reads::<SenderKeyNames>(record),
         "SenderKeyRecord" => reads::<SenderKeyRecord>(record),
         "Sequence" => reads::<Sequence>(record),
         "Session" => reads::<Session>(record),

@@ -28,6 +28,7 @@ pub(crate) mod ratchets;
 pub(crate) mod received;
 pub(crate) mod resends;
 pub(crate) mod restriction;
+pub(crate) mod sender_keys;
 pub(crate) mod spent;
 pub(crate) mod tokens;
 

@@ -209,13 +209,20 @@ impl AliasSource {
     }
 }
 
-/// The number the next new peer gets.
+/// Numbers of peers. They are never used again, not even by the next account: a record that was left behind by mistake
+/// must not become somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PeerCounter(pub(crate) u64);
+pub(crate) struct PeerCounter {
+    /// The first one of this account; those before belonged to accounts that are gone.
+    pub(crate) first: u64,
+    /// The number the next new peer gets.
+    pub(crate) next: u64,
+}
 
 impl Default for PeerCounter {
     fn default() -> Self {
-        Self(PeerId::SELF.0 + 1)
+        let first = PeerId::SELF.0 + 1;
+        Self { first, next: first }
     }
 }
 
@@ -250,6 +257,8 @@ struct AliasRecord {
 struct CounterRecord {
     #[prost(uint64, tag = "1")]
     next: u64,
+    #[prost(uint64, optional, tag = "2")]
+    first: Option<u64>,
 }
 
 impl Stored for Peer {
@@ -303,11 +312,12 @@ impl Stored for PeerCounter {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        seal(VERSION, &CounterRecord { next: self.0 })
+        let first = (self.first != Self::default().first).then_some(self.first);
+        seal(VERSION, &CounterRecord { next: self.next, first })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
         let found: CounterRecord = open(VERSION, record)?;
-        Ok(Self(found.next))
+        Ok(Self { first: found.first.unwrap_or(Self::default().first), next: found.next })
     }
 }

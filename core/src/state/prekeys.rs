@@ -31,11 +31,15 @@ pub(crate) struct PreKeyCounter {
     oldest: u32,
     /// When the last upload was made, in seconds since 1970.
     pub(crate) uploaded_at: u64,
+    /// All ids that are never uploaded were taken, and are taken again.
+    private_wrapped: bool,
 }
 
 impl Default for PreKeyCounter {
     fn default() -> Self {
-        Self { next: 1, unconfirmed: 1, uploaded: false, next_private: LAST_UPLOADED + 1, oldest: 1, uploaded_at: 0 }
+        let next_private = LAST_UPLOADED + 1;
+        let (uploaded, private_wrapped) = (false, false);
+        Self { next: 1, unconfirmed: 1, uploaded, next_private, oldest: 1, uploaded_at: 0, private_wrapped }
     }
 }
 
@@ -60,6 +64,7 @@ impl PreKeyCounter {
     /// Takes an id that is never uploaded.
     pub(crate) const fn take_private(&mut self) -> u32 {
         let id = self.next_private;
+        self.private_wrapped |= id >= LAST;
         self.next_private = if id >= LAST { LAST_UPLOADED + 1 } else { id + 1 };
         id
     }
@@ -77,7 +82,8 @@ impl PreKeyCounter {
     /// All ids that were ever taken, as far as the counters tell: over a wrap, all there are.
     pub(crate) const fn taken(self) -> [Range<u32>; 2] {
         let uploaded = if self.next < self.unconfirmed { LAST_UPLOADED + 1 } else { self.next };
-        [1..uploaded, LAST_UPLOADED + 1..self.next_private]
+        let private = if self.private_wrapped { LAST + 1 } else { self.next_private };
+        [1..uploaded, LAST_UPLOADED + 1..private]
     }
 
     /// Ids that the server may not have.
@@ -110,23 +116,28 @@ struct CounterRecord {
     oldest: Option<u32>,
     #[prost(uint64, tag = "6")]
     uploaded_at: u64,
+    #[prost(bool, tag = "7")]
+    private_wrapped: bool,
 }
 
 impl Stored for PreKeyCounter {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        let Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at } = *self;
+        let Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped } = *self;
         let oldest = (oldest != 1).then_some(oldest);
-        seal(VERSION, &CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at })
+        let record =
+            CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped };
+        seal(VERSION, &record)
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
-        let CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at } = open(VERSION, record)?;
+        let CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped } =
+            open(VERSION, record)?;
         let oldest = oldest.unwrap_or(1);
         let public = |id: u32| (1..=LAST_UPLOADED).contains(&id);
         if [next, unconfirmed, oldest].into_iter().all(public) && (LAST_UPLOADED + 1..=LAST).contains(&next_private) {
-            Ok(Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at })
+            Ok(Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped })
         } else {
             Err(BadRecord)
         }
@@ -157,5 +168,7 @@ mod tests {
     fn private_ids_never_meet_uploaded_ones() {
         let mut counter = PreKeyCounter { next_private: LAST, ..PreKeyCounter::default() };
         assert_eq!([counter.take_private(), counter.take_private()], [LAST, LAST_UPLOADED + 1]);
+        let counter = PreKeyCounter::open(&counter.seal()).unwrap();
+        assert_eq!(counter.taken(), [1..1, LAST_UPLOADED + 1..LAST + 1], "and all may be there");
     }
 }

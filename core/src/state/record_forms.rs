@@ -351,7 +351,7 @@ proptest! {
         survives(&Peer { pn, lid, username, devices: numbers, former, folded });
         let claim = Claim { source: AliasSource::ALL[alias.1], learned: alias.2 };
         survives(&Alias { peer: PeerId(alias.0), claim });
-        survives(&PeerCounter(alias.0));
+        survives(&PeerCounter { first: alias.0 / 2, next: alias.0 });
         let devices = devices.into_iter().map(|(id, key_index, hosted)| Device { id, key_index, hosted }).collect();
         let (fetched, signed_at, unexplained) = stated;
         survives(&DeviceList { devices, fetched, signed_at, unexplained });

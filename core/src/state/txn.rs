@@ -6,6 +6,7 @@ use crate::api::{Key, Record, Space};
 use crate::crypto::rng::Rng;
 use crate::types::Now;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A record is not in memory. The transaction is dropped and started again when it has been loaded.
@@ -57,7 +58,7 @@ impl<'a, E, C> Txn<'a, E, C> {
         let key = T::key(id);
         let Some(record) = self.record(&key)? else { return Ok(None) };
         let Ok(value) = T::open(&record) else {
-            self.quarantine(key, record);
+            self.quarantine(key, &record);
             return Ok(None);
         };
         Ok(Some(value))
@@ -119,11 +120,25 @@ impl<'a, E, C> Txn<'a, E, C> {
         }
     }
 
-    fn quarantine(&mut self, key: Key, record: Record) {
-        let mut id = vec![key.space as u8];
-        id.extend_from_slice(&key.id);
+    /// Deletes every record that was set aside.
+    pub(crate) fn forget_quarantined(&mut self) {
+        for slot in 0..=u8::MAX {
+            self.staged.writes.insert(Key::new(Space::Quarantine, vec![slot]), None);
+        }
+    }
+
+    /// Sets a record aside, in one of a few places: so there are never more, and they can be deleted without a scan. What
+    /// was in that place before is lost.
+    fn quarantine(&mut self, key: Key, record: &Record) {
+        let mut hash = Sha256::new();
+        hash.update([key.space as u8]);
+        hash.update(&key.id);
+        let slot = hash.finalize().first().copied().unwrap_or_default();
+        let mut aside = vec![1, key.space as u8, u8::try_from(key.id.len()).unwrap_or(u8::MAX)];
+        aside.extend_from_slice(&key.id);
+        aside.extend_from_slice(&record.0);
         self.staged.quarantined.push(key.space);
-        self.staged.writes.insert(Key::new(Space::Quarantine, id), Some(record));
+        self.staged.writes.insert(Key::new(Space::Quarantine, vec![slot]), Some(Record(aside.into())));
         self.staged.writes.insert(key, None);
     }
 }
@@ -191,8 +206,14 @@ mod tests {
         });
         assert_eq!(staged.quarantined, [Space::PreKey]);
         assert_eq!(staged.writes.get(&Number::key(vec![1])), Some(&None));
-        let aside = Key::new(Space::Quarantine, vec![Space::PreKey as u8, 1]);
-        assert_eq!(staged.writes.get(&aside), Some(&Some(Record(vec![9].into()))));
+        let aside: Vec<_> = staged.writes.iter().filter(|(key, _)| key.space == Space::Quarantine).collect();
+        let [(key, Some(Record(bytes)))] = aside[..] else { panic!("one is set aside: {aside:?}") };
+        assert_eq!(bytes[..], [1, Space::PreKey as u8, 1, 1, 9], "its place and what was there");
+        let deleted = with_txn(&mut cache, |mut txn| {
+            txn.forget_quarantined();
+            txn.finish().writes
+        });
+        assert_eq!(deleted.get(key), Some(&None));
     }
 
     #[test]

@@ -1,4 +1,11 @@
-use whatsio_core::api::{Event, LinkStep, OpResult, Recommendation, Space};
+use whatsio_core::api::{Event, LinkStep, OpResult, Recommendation, Record, Space};
+use whatsio_core::binary::Node;
+use whatsio_core::crypto::Rng;
+use whatsio_core::signal::SenderKey;
+use whatsio_core::types::{Jid, Seed};
+use whatsio_proto::e2e::{Message, SenderKeyDistributionMessage};
+use whatsio_proto::prost::Message as _;
+use whatsio_tests::puppet::Puppet;
 use whatsio_tests::world::World;
 
 #[test]
@@ -103,8 +110,8 @@ fn secrets(world: &World, name: whatsio_tests::world::Name) -> usize {
         Space::SignedPreKey,
     ];
     let store = &world.hosts[name.0].store;
-    // What remains of the root records are the windows of inbox and outbox and the number of lives.
-    let harmless = ["inbox", "outbox", "life"];
+    // What remains of the root records are the windows of inbox and outbox and the numbers of lives and of peers.
+    let harmless = ["inbox", "outbox", "life", "peers"];
     store.keys().filter(|key| kinds.contains(&key.space) && !harmless.iter().any(|id| key.id == id)).count()
 }
 
@@ -143,6 +150,65 @@ fn an_unlinked_device_wipes_its_keys_even_over_a_crash_and_links_again_as_a_new_
         world.pass_ms(2_000);
         assert_eq!(world.texts(bob), ["before", "after"], "crash: {crash:?}");
     }
+}
+
+#[test]
+fn group_keys_and_damaged_records_do_not_outlive_the_account_and_numbers_of_peers_are_not_used_again() {
+    let mut world = World::new(8);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    let (to, bob_pn) = (world.hosts[ann.0].client.identity().unwrap().jid, world.pn(bob));
+    let mut friend = Puppet::planted(&mut world, &bob_pn, 8);
+    world.settle();
+    for number in 0..40 {
+        let mut rng = Rng::new(&Seed::new([number; 32]));
+        let group = Jid::group(number.to_string());
+        let part = SenderKeyDistributionMessage {
+            group_id: Some(group.to_string()),
+            axolotl_sender_key_distribution_message: Some(SenderKey::generate(&mut rng).distribution().encode().into()),
+        };
+        let part = Message { sender_key_distribution_message: Some(Box::new(part)), ..Default::default() };
+        let node = Node::new("message").with("id", format!("G{number}")).with("from", group).with("t", "1790000000");
+        let node = node.with("participant", friend.jid.clone()).with("type", "text");
+        let node = node.with_child(friend.enc(&mut world, &to, &part.encode_to_vec()));
+        let node = node.with_child(Node::new("device-identity").with_bytes(friend.statement.clone().unwrap()));
+        assert!(world.relay.inject(world.now, &to, node));
+        world.settle();
+    }
+    let left = |world: &World| {
+        let kinds = [Space::SenderKey, Space::Quarantine, Space::Session, Space::Peer];
+        world.hosts[ann.0].store.keys().filter(|key| kinds.contains(&key.space)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(left(&world).iter().filter(|key| key.space == Space::SenderKey).count(), 40);
+    let peers = |world: &World| {
+        let of = left(world).into_iter().filter(|key| key.space == Space::Peer);
+        of.filter_map(|key| Some(u64::from_be_bytes(*key.id.first_chunk()?))).filter(|peer| *peer != 0).collect::<Vec<_>>()
+    };
+    let before = peers(&world).into_iter().max().unwrap();
+    world.send(ann, &bob_pn, "hello");
+    world.settle();
+    for (key, record) in &mut world.hosts[ann.0].store {
+        if key.space == Space::DeviceList {
+            *record = Record(vec![0xff].into());
+        }
+    }
+    world.crash(ann);
+    world.connect(ann);
+    world.send(ann, &bob_pn, "over what was damaged");
+    world.pass_ms(5_000);
+    assert!(left(&world).iter().any(|key| key.space == Space::Quarantine));
+    world.relay.remove_device(world.now, &to);
+    world.settle();
+    assert_eq!(left(&world), []);
+    assert_eq!(secrets(&world, ann), 0);
+    let store = world.hosts[ann.0].store.clone();
+    world.crash(ann);
+    world.settle();
+    assert_eq!(world.hosts[ann.0].store.len(), store.len(), "nothing is left to delete");
+    world.hosts[ann.0].events.clear();
+    world.link(ann, None);
+    world.send(ann, &bob_pn, "from another account");
+    world.pass_ms(5_000);
+    assert!(!peers(&world).is_empty() && peers(&world).iter().all(|peer| *peer > before), "{:?}", peers(&world));
 }
 
 #[test]

@@ -226,6 +226,39 @@ fn a_rotation_that_is_refused_brings_another_key_at_the_next_login_and_first_mes
     assert_eq!(rotations(&world), [3], "and no other");
 }
 
+fn signed_prekeys(world: &World, name: Name) -> usize {
+    world.hosts[name.0].store.keys().filter(|key| key.space == Space::SignedPreKey).count()
+}
+
+#[test]
+fn a_key_that_the_server_had_until_now_is_kept_however_many_were_refused_since() {
+    let (mut world, bob, mut friend) = away_for_a_week(118, RequestFault::Error(409));
+    let to = own(&world, bob);
+    let bundle = world.relay.hand_out(world.now, &to);
+    world.settle();
+    for _ in 0..4 {
+        world.relay.faults().break_requests("encrypt", 2, RequestFault::Error(409));
+        world.cut(bob);
+        world.pass_ms(60_000);
+    }
+    world.relay.faults().clear();
+    world.cut(bob);
+    world.pass_ms(60_000);
+    assert_eq!(rotations(&world), [7]);
+    friend.begin(&world, &to, &bundle);
+    friend.send(&mut world, &to, "LATE", &text_content("under the key of before"));
+    world.settle();
+    assert_eq!(world.texts(bob), ["under the key of before"]);
+    for _ in 0..3 {
+        world.disconnect(bob);
+        world.pass_ms(8 * 24 * 3_600_000);
+        world.connect(bob);
+        world.pass_ms(5_000);
+    }
+    assert_eq!(rotations(&world), [7, 8, 9, 10]);
+    assert_eq!(signed_prekeys(&world, bob), 3, "and none of those that were refused");
+}
+
 #[test]
 fn a_rotation_that_is_not_answered_offers_the_same_key_again() {
     let (mut world, bob, mut friend) = away_for_a_week(117, RequestFault::Delay(10_000_000));

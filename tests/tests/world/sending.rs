@@ -1,6 +1,6 @@
 //! What must not end a send, hold up its chat or fault its account.
 
-use whatsio_core::api::{DeviceOutcome, Event, MessageId, Misuse, Record, SendReport, SendResult, SkipReason, Space};
+use whatsio_core::api::{Config, DeviceOutcome, Event, MessageId, Misuse, Record, SendReport, SendResult, SkipReason, Space};
 use whatsio_core::binary::Node;
 use whatsio_core::relay::RequestFault;
 use whatsio_core::types::{Jid, Server};
@@ -211,7 +211,11 @@ fn a_device_that_was_left_out_gets_the_message_when_it_asks() {
 #[test]
 fn of_a_message_that_no_stanza_can_hold_no_device_is_said_to_have_got_it() {
     let mut world = World::new(157);
-    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    let mut generous = Config::default();
+    generous.profile.root_key = world.relay.root_key();
+    generous.limits.message_bytes = 8 << 20;
+    let (ann, bob) = (world.add_with(generous), world.add_linked(None));
+    world.link(ann, None);
     let to = world.pn(bob);
     let now = world.now;
     let long = text_content(&"x".repeat(6 << 20));
