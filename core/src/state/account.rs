@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn what_the_server_had_is_kept_for_a_while_and_what_it_refused_goes_with_it() {
         let mut kept = SignedPreKeys::default();
-        let steps = [(0, 1, 1..1), (1, 2, 1..1), (2, 6, 1..1), (6, 7, 1..2), (7, 20, 2..6), (20, 21, 6..7), (21, 22, 7..20)];
+        let steps =
+            [(0, 1, 1..1), (1, 2, 1..1), (2, 6, 1..1), (6, 7, 1..2), (7, 20, 2..6), (20, 21, 6..7), (21, 22, 7..20)];
         for (old, new, gone) in steps {
             assert_eq!(kept.superseded(old, new), gone, "{new} after {old}");
         }

@@ -126,8 +126,7 @@ impl Stored for PreKeyCounter {
     fn seal(&self) -> Record {
         let Self { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped } = *self;
         let oldest = (oldest != 1).then_some(oldest);
-        let record =
-            CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped };
+        let record = CounterRecord { next, unconfirmed, uploaded, next_private, oldest, uploaded_at, private_wrapped };
         seal(VERSION, &record)
     }
 

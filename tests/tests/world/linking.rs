@@ -181,7 +181,9 @@ fn group_keys_and_damaged_records_do_not_outlive_the_account_and_numbers_of_peer
     assert_eq!(left(&world).iter().filter(|key| key.space == Space::SenderKey).count(), 40);
     let peers = |world: &World| {
         let of = left(world).into_iter().filter(|key| key.space == Space::Peer);
-        of.filter_map(|key| Some(u64::from_be_bytes(*key.id.first_chunk()?))).filter(|peer| *peer != 0).collect::<Vec<_>>()
+        of.filter_map(|key| Some(u64::from_be_bytes(*key.id.first_chunk()?)))
+            .filter(|peer| *peer != 0)
+            .collect::<Vec<_>>()
     };
     let before = peers(&world).into_iter().max().unwrap();
     world.send(ann, &bob_pn, "hello");

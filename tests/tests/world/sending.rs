@@ -1,6 +1,8 @@
 //! What must not end a send, hold up its chat or fault its account.
 
-use whatsio_core::api::{Config, DeviceOutcome, Event, MessageId, Misuse, Record, SendReport, SendResult, SkipReason, Space};
+use whatsio_core::api::{
+    Config, DeviceOutcome, Event, MessageId, Misuse, Record, SendReport, SendResult, SkipReason, Space,
+};
 use whatsio_core::binary::Node;
 use whatsio_core::relay::RequestFault;
 use whatsio_core::types::{Jid, Server};
