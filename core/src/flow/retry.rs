@@ -105,10 +105,11 @@ fn budget(
 
 /// Takes one from the budget, in the transaction that answers the request: one that is lost with its connection comes
 /// again and costs nothing.
-fn spend(txn: &mut Txn<'_>, budget: Budget, base_key: Option<[u8; 32]>) {
+fn spend(txn: &mut Txn<'_>, budget: Budget, base_key: Option<[u8; 32]>, request: &RetryRequest) {
     let Budget { sequence, mut resends, asker, chat, allowance, .. } = budget;
     let Some(asker) = asker else { return };
-    resends.keep(Asker { granted: asker.granted + 1, base_key, ..asker });
+    let key = one_time(request).or(asker.key);
+    resends.keep(Asker { granted: asker.granted + 1, base_key, key, ..asker });
     txn.write(resends::record_id(sequence), &resends);
     txn.write(resends::allowance_id(chat), &allowance);
 }
@@ -204,7 +205,7 @@ fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, se
         return Err(Stop::Await(vec![need]));
     }
     // Keys that are not authentic start nothing, and whoever sent them gets nothing.
-    if request.keys.is_some() && !repair(txn, me, peer, device, request)? {
+    if request.keys.is_some() && !is_repeated(txn, peer, device, request)? && !repair(txn, me, peer, device, request)? {
         return Ok(());
     }
     let session_id = peer.device_id(device.device());
@@ -217,7 +218,7 @@ fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, se
         over_budget(txn, live, budget, request, device)?;
         return Ok(());
     }
-    spend(txn, budget, *base_key);
+    spend(txn, budget, *base_key, request);
     let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(()) };
     let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
     let Ok(class) = Classification::of(&entry.content) else { return Ok(()) };
@@ -247,6 +248,23 @@ fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, se
     };
     txn.send(live, &resent);
     Ok(())
+}
+
+/// Whether this request has repaired the session before and is delivered again. The device needs the key that it brought
+/// for one session only: another one, made with the same key, it could not read.
+fn is_repeated(txn: &mut Txn<'_>, peer: PeerId, device: &Jid, request: &RetryRequest) -> Result<bool, Stop> {
+    let id = peer.device_id(device.device());
+    let Some(key) = one_time(request) else { return Ok(false) };
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(false) };
+    let session = txn.read::<Session>(id.clone())?;
+    let resends = txn.read::<Resends>(resends::record_id(sequence))?.unwrap_or_default();
+    let brought = resends.asker(id).and_then(|asker| asker.key);
+    Ok(brought == Some(key) && !is_stale(session.as_ref(), request))
+}
+
+/// The number of the one-time key that a request brings.
+fn one_time(request: &RetryRequest) -> Option<u32> {
+    Some(request.keys.as_ref()?.one_time.as_ref()?.id)
 }
 
 fn bundle(keys: &RetryKeys, registration: u32) -> PreKeyBundle {

@@ -363,7 +363,7 @@ proptest! {
     #[test]
     fn budgets_and_indexes_survive(
         asked in asked(),
-        askers in vec((vec(any::<u8>(), 1..12), any::<u32>(), any::<Option<[u8; 32]>>(), any::<bool>()), 0..5),
+        askers in vec((vec(any::<u8>(), 1..12), any::<u32>(), any::<Option<[u8; 32]>>(), any::<bool>(), any::<Option<u32>>()), 0..5),
         (now, tokens) in (any::<u64>(), any::<u32>()),
         spent in vec((any::<bool>(), any::<u32>(), any::<u64>(), any::<[u8; 32]>()), 0..8),
         marks in vec(any::<[u8; 8]>(), 0..20),
@@ -371,9 +371,9 @@ proptest! {
     ) {
         survives(&asked);
         let mut resends = Resends::default();
-        for (device, granted, base_key, told) in askers {
+        for (device, granted, base_key, told, key) in askers {
             let asker = resends.asker(device).unwrap();
-            resends.keep(super::resends::Asker { granted, base_key, told, ..asker });
+            resends.keep(super::resends::Asker { granted, base_key, told, key, ..asker });
         }
         survives(&resends);
         survives(&Allowance::full(now, tokens));

@@ -41,6 +41,8 @@ pub(crate) struct Asker {
     pub(crate) base_key: Option<[u8; 32]>,
     /// The application knows that it asks too often.
     pub(crate) told: bool,
+    /// The number of the one-time key that it brought last: a request that brings it again is one that came before.
+    pub(crate) key: Option<u32>,
 }
 
 impl Resends {
@@ -48,7 +50,9 @@ impl Resends {
     pub(crate) fn asker(&self, device: Vec<u8>) -> Option<Asker> {
         match self.0.iter().find(|asker| asker.device == device) {
             Some(known) => Some(known.clone()),
-            None if self.0.len() < MOST_DEVICES => Some(Asker { device, granted: 0, base_key: None, told: false }),
+            None if self.0.len() < MOST_DEVICES => {
+                Some(Asker { device, granted: 0, base_key: None, told: false, key: None })
+            }
             None => None,
         }
     }
@@ -111,6 +115,8 @@ struct AskerRecord {
     base_key: Vec<u8>,
     #[prost(bool, tag = "4")]
     told: bool,
+    #[prost(uint32, optional, tag = "5")]
+    key: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -130,6 +136,7 @@ impl Stored for Resends {
             granted: asker.granted,
             base_key: asker.base_key.map(Vec::from).unwrap_or_default(),
             told: asker.told,
+            key: asker.key,
         });
         seal(VERSION, &ResendsRecord { askers: askers.collect() })
     }
@@ -141,7 +148,7 @@ impl Stored for Resends {
                 [] => None,
                 bytes => Some(bytes.try_into().map_err(|_| BadRecord)?),
             };
-            Ok(Asker { device: asker.device, granted: asker.granted, base_key, told: asker.told })
+            Ok(Asker { device: asker.device, granted: asker.granted, base_key, told: asker.told, key: asker.key })
         });
         Ok(Self(askers.collect::<Result<_, _>>()?))
     }

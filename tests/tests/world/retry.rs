@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use whatsio_core::api::{Event, Space, UnanswerableReason};
 use whatsio_core::binary::Node;
 use whatsio_core::relay::{Cut, RelayEvent, RequestFault};
+use whatsio_core::signal::PreKeyMessage;
 use whatsio_core::types::Jid;
 use whatsio_tests::puppet::Puppet;
 use whatsio_tests::world::{Name, World, text_content, text_in};
@@ -372,4 +373,26 @@ fn a_message_sent_again_into_a_connection_that_breaks_is_sent_again_on_the_next(
     world.connect(bob);
     world.pass_ms(20_000);
     assert_eq!(world.texts(bob), ["before", "precious"]);
+}
+
+#[test]
+fn a_request_that_is_delivered_twice_starts_one_session() {
+    let (mut world, ann, bob, mut puppet) = ann_and_puppet(78);
+    let (to, from) = (world.pn(bob), device(&world, ann));
+    let id = world.send(ann, &to, "again").to_string();
+    world.settle();
+    puppet.mail(&mut world);
+    let request = puppet.retry_receipt(&from, &id, 1, true);
+    let base_keys: Vec<[u8; 32]> = (0..2)
+        .map(|_| {
+            world.relay.submit(world.now, &puppet.jid, &request);
+            world.settle();
+            let mail = puppet.mail(&mut world);
+            let resent = mail.iter().find(|mail| mail.node.tag == "message").expect("sent again");
+            let bytes = resent.node.child("enc").and_then(Node::bytes).expect("a ciphertext");
+            let parsed = PreKeyMessage::parse(&bytes).expect("a first message");
+            *parsed.base_key().as_bytes()
+        })
+        .collect();
+    assert_eq!(base_keys[0], base_keys[1]);
 }
