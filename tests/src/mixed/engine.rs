@@ -763,10 +763,14 @@ impl Mixed {
             device.skew_ms = 0;
             (device.store.busy, device.store.full, device.store.unreadable) = (0, false, 0);
             device.store.slow_until = now;
+            // Whoever ran a second process by mistake has found it.
+            let lives = device.lives;
+            let older: Vec<u32> = device.processes.keys().copied().filter(|life| *life != lives).collect();
             for process in device.processes.values_mut() {
                 process.die_after = None;
             }
-            match device.newest() {
+            older.into_iter().for_each(|life| self.die(Pid { device: number, life }));
+            match self.devices[number].newest() {
                 None => self.start(number),
                 Some((life, _)) => self.connect(Pid { device: number, life }),
             }
