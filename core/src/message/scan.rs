@@ -1,6 +1,7 @@
 //! Reads from an encoded message the few fields that the core acts on, borrowing. Decodes nothing else, copies nothing,
 //! and leaves what it does not know to the application.
 
+use super::control::Control;
 use super::field;
 use thiserror::Error;
 use whatsio_proto::fields::{Field, FieldValue, Fields, MalformedFields};
@@ -80,11 +81,8 @@ impl<'a> Scanned<'a> {
             level = Level::read(sent.message)?;
             scanned.fill(level)?;
         }
+        scanned.protocol = protocol_in(scanned.device_sent.map_or(message, |sent| sent.message), DEPTH_LIMIT)?;
         for _ in 0..DEPTH_LIMIT {
-            // One that hides behind other content would still be found by whoever decodes the message.
-            if let Some(found) = level.protocol {
-                scanned.protocol = protocol(&found)?;
-            }
             let Some(found) = level.content else { return Ok(scanned) };
             let Some(inner) = wrapped(&found)? else {
                 scanned.has_content = true;
@@ -120,8 +118,6 @@ struct Level<'a> {
     context: Option<&'a [u8]>,
     /// The first field that is neither of these.
     content: Option<Field<'a>>,
-    /// A protocol message, wherever it stands.
-    protocol: Option<Field<'a>>,
 }
 
 impl<'a> Level<'a> {
@@ -134,12 +130,7 @@ impl<'a> Level<'a> {
                 field::DEVICE_SENT => level.device_sent = Some(found.bytes()?),
                 field::CONTEXT_INFO => level.context = Some(found.bytes()?),
                 field::FAST_RATCHET_DISTRIBUTION => {}
-                number => {
-                    level.content = level.content.or(Some(found));
-                    if number == field::PROTOCOL {
-                        level.protocol = Some(found);
-                    }
-                }
+                _ => level.content = level.content.or(Some(found)),
             }
         }
         Ok(level)
@@ -191,10 +182,29 @@ fn device_sent(bytes: &[u8]) -> Result<DeviceSent<'_>, ScanError> {
     })
 }
 
-fn protocol<'a>(found: &Field<'a>) -> Result<Option<Protocol<'a>>, ScanError> {
-    if found.number != field::PROTOCOL {
-        return Ok(None);
+/// The protocol message of `message`, wherever it stands: behind other content, beside another one, in any wrapper. Who
+/// decodes the message would find it there. One that only own devices may send counts before all others.
+fn protocol_in(message: &[u8], depth: usize) -> Result<Option<Protocol<'_>>, ScanError> {
+    let mut last = None;
+    for found in Fields::of(message) {
+        let found = found?;
+        let inner = if found.number == field::PROTOCOL {
+            Some(protocol(&found)?)
+        } else {
+            match (wrapped(&found)?, depth.checked_sub(1)) {
+                (Some(inner), Some(depth)) => protocol_in(inner, depth)?,
+                _ => None,
+            }
+        };
+        if inner.is_some_and(|inner| Control::of(inner.kind).is_some()) {
+            return Ok(inner);
+        }
+        last = inner.or(last);
     }
+    Ok(last)
+}
+
+fn protocol<'a>(found: &Field<'a>) -> Result<Protocol<'a>, ScanError> {
     let bytes = found.bytes()?;
     let mut kind = None;
     for inner in Fields::of(bytes) {
@@ -203,7 +213,7 @@ fn protocol<'a>(found: &Field<'a>) -> Result<Option<Protocol<'a>>, ScanError> {
             kind = Some(inner.uint32()?);
         }
     }
-    Ok(Some(Protocol { kind, bytes }))
+    Ok(Protocol { kind, bytes })
 }
 
 /// The last length-delimited field `number` of `message`.
