@@ -79,7 +79,9 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, limits: &Limits, receipt:
         receipt.readers.iter().map(|reader| (reader.jid.clone(), reader.timestamp, &reader.kind)).collect()
     };
     let chat_aliases = peers::known(txn, live, &chat)?;
-    for (sender, timestamp, said) in readers {
+    // Nobody else can say what this account has seen or received.
+    let is_believed = |(sender, _, said): &(Jid, _, &ReceiptType)| !said.is_for_own_devices() || me.is_me(sender);
+    for (sender, timestamp, said) in readers.into_iter().filter(is_believed) {
         let event = ReceiptEvent {
             chat: chat.clone(),
             chat_aliases: chat_aliases.clone(),

@@ -42,6 +42,14 @@ pub enum ReceiptType {
     Other(SmolStr),
 }
 
+impl ReceiptType {
+    /// Whether it is between the devices of one account: from anybody else it says nothing.
+    #[must_use]
+    pub const fn is_for_own_devices(&self) -> bool {
+        matches!(self, Self::Sender | Self::PeerMessage | Self::HistorySync | Self::ReadSelf | Self::PlayedSelf)
+    }
+}
+
 pub(super) const TYPES: [(ReceiptType, &str); 12] = [
     (ReceiptType::Inactive, "inactive"),
     (ReceiptType::Sender, "sender"),
