@@ -29,7 +29,7 @@ pub(crate) fn received(txn: &mut Txn<'_>, live: &Live, notification: &Notificati
             learn::number_changed(txn, live, change, notification.timestamp)?;
         }
         NotificationKind::OwnDevices(_) => {
-            if let Some(me) = &live.me {
+            if let Some(me) = live.me.as_ref().filter(|me| me.is_me(&notification.address.from)) {
                 devices::changed(txn, &me.pn)?;
             }
         }
