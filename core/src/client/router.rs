@@ -118,7 +118,7 @@ impl Client {
         match Incoming::parse(&tape) {
             Ok(incoming) => self.route(incoming, tape),
             Err(_) => {
-                if let Ok(address) = ReturnAddress::parse(tape.root()) {
+                if let Ok(address) = ReturnAddress::parse_loosely(tape.root()) {
                     self.refuse_stanza(address, NackReason::Parsing);
                 }
                 self.refuse("a stanza lacks what its kind must have");

@@ -34,6 +34,19 @@ impl ReturnAddress {
             kind: acknowledged_kind(node),
         })
     }
+
+    /// Like [`parse`](Self::parse), of a stanza that could not be read: of its further addresses those that cannot be
+    /// read are left out, since what is never answered comes again at every login.
+    pub fn parse_loosely(node: NodeRef<'_>) -> Result<Self, StanzaError> {
+        Ok(Self {
+            class: node.tag().into(),
+            id: read::need_id(node, w::ID)?,
+            from: read::need_jid(node, w::FROM)?,
+            participant: read::jid(node, w::PARTICIPANT).unwrap_or_default(),
+            recipient: read::jid(node, w::RECIPIENT).unwrap_or_default(),
+            kind: acknowledged_kind(node),
+        })
+    }
 }
 
 /// Peers repeat the type of everything but messages; of calls it is the tag of what is inside. The web client leaves it
