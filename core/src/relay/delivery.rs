@@ -163,6 +163,7 @@ impl Relay {
             match self.faults.delivery_fate() {
                 DeliveryFate::Once => self.send(link, &node),
                 DeliveryFate::Lost => {}
+                DeliveryFate::Late(milliseconds) => self.send_later(now, milliseconds, link, node),
                 DeliveryFate::Twice => {
                     self.send(link, &node);
                     self.send(link, &node);

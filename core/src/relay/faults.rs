@@ -12,6 +12,9 @@ pub struct Faults {
     refuse_messages: Option<(u32, u16)>,
     duplicates: u32,
     losses: u32,
+    late: Option<(u32, u64)>,
+    forget_messages: u32,
+    forget_receipts: u32,
     corrupt: u32,
     cut: Option<Cut>,
     cutting: Cutting,
@@ -128,6 +131,7 @@ pub(super) enum DeliveryFate {
     Once,
     Twice,
     Lost,
+    Late(u64),
 }
 
 impl Faults {
@@ -154,6 +158,22 @@ impl Faults {
     /// The next `count` queued stanzas are not sent on this connection; they stay queued for the next one.
     pub fn lose_deliveries(&mut self, count: u32) {
         self.losses = count;
+    }
+
+    /// The next `count` queued stanzas are sent `milliseconds` late, so that others overtake them.
+    pub fn delay_deliveries(&mut self, count: u32, milliseconds: u64) {
+        self.late = Some((count, milliseconds));
+    }
+
+    /// The next `count` messages are acked and forgotten: nobody gets them.
+    pub fn forget_messages(&mut self, count: u32) {
+        self.forget_messages = count;
+    }
+
+    /// The next `count` receipts are acked and forgotten: nobody hears of them, and what they confirm comes again at the
+    /// next login.
+    pub fn forget_receipts(&mut self, count: u32) {
+        self.forget_receipts = count;
     }
 
     /// One bit is flipped in each of the next `count` frames.
@@ -261,7 +281,15 @@ impl Faults {
         if spend(&mut self.duplicates) {
             return DeliveryFate::Twice;
         }
-        DeliveryFate::Once
+        take(&mut self.late).map_or(DeliveryFate::Once, DeliveryFate::Late)
+    }
+
+    pub(super) fn forgets_message(&mut self) -> bool {
+        spend(&mut self.forget_messages)
+    }
+
+    pub(super) fn forgets_receipt(&mut self) -> bool {
+        spend(&mut self.forget_receipts)
     }
 
     pub(super) fn corrupts_frame(&mut self) -> bool {

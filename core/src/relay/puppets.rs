@@ -38,6 +38,7 @@ const NO_SECRET: [u8; 32] = [0; 32];
 impl Relay {
     /// Puts a stanza into a companion's mailbox exactly as it is, as a server in any state of mind could. `false` if there
     /// is no such companion or the stanza is none that is queued.
+    #[must_use = "nothing is delivered to a device that is not there"]
     pub fn inject(&mut self, now: Now, device: &Jid, stanza: Node) -> bool {
         let (Some(device), Some(class)) = (self.directory.device(device), Class::named(stanza.tag.as_str())) else {
             return false;

@@ -49,7 +49,9 @@ impl Relay {
             ack = ack.with("participant", participant.clone());
         }
         self.send(origin.link, &ack);
-
+        if self.faults.forgets_receipt() {
+            return;
+        }
         if let Some(by) = self.directory.address(origin.device, Namespace::Pn) {
             let how = type_text.clone().unwrap_or_default();
             self.tell(RelayEvent::Answered { by, id: id.clone(), how, error: None });

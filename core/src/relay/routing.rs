@@ -114,6 +114,9 @@ impl Relay {
 
     fn route(&mut self, now: Now, origin: Origin, id: &str, to: &Jid, stanza: &Node) -> Result<Taken, u16> {
         self.check_sizes(stanza)?;
+        if self.faults.forgets_message() {
+            return Ok(Taken { seconds: self.tick_seconds(now), phash: None, devices: 0 });
+        }
         let resend = stanza.children().iter().any(|child| child.is("enc") && child.owned("count").is_some());
         let chat = self.chat_of(to);
         let sender = origin.device.account;
