@@ -13,4 +13,5 @@ pub mod leaks;
 pub mod mixed;
 pub mod puppet;
 pub mod recording;
+pub mod strikes;
 pub mod world;

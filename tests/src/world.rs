@@ -36,6 +36,8 @@ pub struct Manners {
     pub refuse_commit: Option<(usize, CommitError)>,
     /// After so many loads, the next fails, once.
     pub refuse_load: Option<usize>,
+    /// The network keeps what comes for the client and from it.
+    pub hold_frames: bool,
     /// How far the host's clock is ahead of the true time, in milliseconds. It may jump at any moment.
     pub skew_ms: i64,
 }
@@ -67,6 +69,17 @@ impl Manners {
     }
 }
 
+/// Where a connection breaks: in the middle of the bytes that go one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// From the client to the server, or the other way.
+    pub is_up: bool,
+    /// Frames that get through before.
+    pub frames: usize,
+    /// Bytes of the next that still get through.
+    pub bytes: usize,
+}
+
 /// One client with its host.
 pub struct Host {
     /// The client.
@@ -85,14 +98,20 @@ pub struct Host {
     pub written: Vec<Bytes>,
     /// Frames that the client has taken.
     pub taken: usize,
-    /// What the network holds, since the client does not want more.
-    inbound: VecDeque<Bytes>,
+    /// What the network holds for the client: it does not want more, or the network is slow.
+    pub inbound: VecDeque<Bytes>,
+    /// What a slow network holds for the server.
+    pub outbound: VecDeque<Bytes>,
+    /// Where the next connection, or this one, breaks in the middle of its bytes.
+    pub breaks: Option<Break>,
+    /// Length of the frame in which the connection broke.
+    pub broken_frame: Option<usize>,
     epoch: Epoch,
     link: Option<LinkId>,
     held: VecDeque<Commit>,
     held_loads: Vec<LoadRequest>,
     config: Config,
-    lives: u8,
+    lives: u16,
     /// What happened to the client in all its lives, as far as it was fetched; empty unless the world records.
     pub recorded: Vec<u8>,
 }
@@ -119,8 +138,14 @@ impl World {
     /// A world with a relay and nobody else.
     #[must_use]
     pub fn new(seed: u8) -> Self {
+        Self::with_relay(seed, RelayConfig::default())
+    }
+
+    /// A world with a relay that has its own limits, and nobody else.
+    #[must_use]
+    pub fn with_relay(seed: u8, config: RelayConfig) -> Self {
         let now = Now { mono: 1_000, unix: 1_790_000_000_000 };
-        let relay = Relay::new(RelayConfig::default(), Seed::new([seed; 32]), now);
+        let relay = Relay::new(config, Seed::new([seed; 32]), now);
         Self {
             relay,
             hosts: Vec::new(),
@@ -160,6 +185,9 @@ impl World {
             written: Vec::new(),
             taken: 0,
             inbound: VecDeque::new(),
+            outbound: VecDeque::new(),
+            breaks: None,
+            broken_frame: None,
             epoch: Epoch::default(),
             link: None,
             held: VecDeque::new(),
@@ -253,16 +281,41 @@ impl World {
     /// Moves bytes until the client's host has carried out `outputs` outputs, and gives the one that it has not carried
     /// out. `None` if everything came to rest before.
     pub fn settle_until(&mut self, name: Name, mut outputs: usize) -> Option<Output> {
+        self.move_until(name, &mut outputs, |_| true)
+    }
+
+    /// Like [`settle_until`](Self::settle_until), but lets up to `limit_ms` pass as well, and counts only outputs that
+    /// `counts` picks. `None` if the host did not have so many of them in this time.
+    pub fn pass_until_output(
+        &mut self,
+        name: Name,
+        mut outputs: usize,
+        limit_ms: u64,
+        counts: fn(&Output) -> bool,
+    ) -> Option<Output> {
+        let end = self.now.mono + limit_ms;
+        loop {
+            if let Some(output) = self.move_until(name, &mut outputs, counts) {
+                return Some(output);
+            }
+            if self.now.mono >= end {
+                return None;
+            }
+            self.tick(end - self.now.mono);
+        }
+    }
+
+    fn move_until(&mut self, name: Name, outputs: &mut usize, counts: fn(&Output) -> bool) -> Option<Output> {
         loop {
             let mut moved = false;
             for index in 0..self.hosts.len() {
                 while let Some(output) = self.hosts[index].client.poll() {
                     moved = true;
-                    if index == name.0 {
-                        if outputs == 0 {
+                    if index == name.0 && counts(&output) {
+                        if *outputs == 0 {
                             return Some(output);
                         }
-                        outputs -= 1;
+                        *outputs -= 1;
                     }
                     self.carry_out(Name(index), output);
                 }
@@ -280,6 +333,12 @@ impl World {
 
     /// Lets time pass to the next deadline of anybody, at most by `limit_ms`; then moves bytes.
     pub fn pass(&mut self, limit_ms: u64) {
+        self.tick(limit_ms);
+        self.settle();
+    }
+
+    /// Lets time pass without moving bytes.
+    fn tick(&mut self, limit_ms: u64) {
         for host in &self.hosts {
             let overdue = host.client.next_deadline().is_some_and(|at| at < self.now.mono);
             assert!(!overdue, "a deadline that lies in the past makes a host spin");
@@ -294,7 +353,6 @@ impl World {
             let _ = self.hosts[index].client.handle(now, Input::Tick);
         }
         self.relay.handle(self.now, RelayInput::Tick);
-        self.settle();
     }
 
     /// Lets time pass until `done`, and fails when that takes more than `limit_ms`.
@@ -322,6 +380,7 @@ impl World {
             self.relay.handle(self.now, RelayInput::Closed(link));
             let now = self.clock(name);
             self.host(name).inbound.clear();
+            self.host(name).outbound.clear();
             self.host(name).client.handle(now, Input::Closed(CloseReason::Broken)).unwrap();
         }
     }
@@ -402,8 +461,12 @@ impl World {
     }
 
     fn step(&mut self) -> bool {
+        self.step_except(&[])
+    }
+
+    fn step_except(&mut self, resting: &[Name]) -> bool {
         let mut moved = false;
-        for index in 0..self.hosts.len() {
+        for index in (0..self.hosts.len()).filter(|index| !resting.contains(&Name(*index))) {
             while let Some(output) = self.hosts[index].client.poll() {
                 moved = true;
                 self.carry_out(Name(index), output);
@@ -452,8 +515,15 @@ impl World {
             }
             Output::Frame(bytes) => {
                 host.written.push(bytes.clone());
+                if host.manners.hold_frames {
+                    return host.outbound.push_back(bytes);
+                }
+                let (bytes, is_broken) = host.cut_off(bytes, true);
                 if let Some(link) = host.link {
                     self.relay.handle(self.now, RelayInput::Bytes(link, bytes));
+                }
+                if is_broken {
+                    self.cut(name);
                 }
             }
             Output::Close => {
@@ -485,7 +555,7 @@ impl World {
     fn read(&mut self, name: Name) -> bool {
         let now = self.clock(name);
         let host = &mut self.hosts[name.0];
-        if !host.client.wants_frames() {
+        if host.manners.hold_frames || !host.client.wants_frames() {
             return false;
         }
         let Some(frame) = host.inbound.pop_front() else { return false };
@@ -494,20 +564,62 @@ impl World {
         true
     }
 
+    /// What the server said before the end of a connection arrives before it.
+    fn hand_over(&mut self, name: Name) {
+        let now = self.clock(name);
+        for frame in std::mem::take(&mut self.hosts[name.0].inbound) {
+            let _ = self.hosts[name.0].client.handle(now, Input::Frame(frame));
+        }
+    }
+
+    /// The network lets go of what it held.
+    pub fn let_go(&mut self, name: Name) {
+        self.hosts[name.0].manners.hold_frames = false;
+        self.let_go_up(name);
+        self.settle();
+    }
+
+    /// The network lets go of what it held for the server.
+    pub fn let_go_up(&mut self, name: Name) {
+        for bytes in std::mem::take(&mut self.hosts[name.0].outbound) {
+            if let Some(link) = self.hosts[name.0].link {
+                self.relay.handle(self.now, RelayInput::Bytes(link, bytes));
+                while let Some(output) = self.relay.poll() {
+                    self.deliver(output);
+                }
+            }
+        }
+    }
+
+    /// One process takes what came for it and carries out one output; everybody but `others` comes to rest. False if it
+    /// had nothing to do.
+    pub fn turn(&mut self, name: Name, others: &[Name]) -> bool {
+        while self.read(name) {}
+        let output = self.hosts[name.0].client.poll();
+        let did = output.is_some();
+        output.into_iter().for_each(|output| self.carry_out(name, output));
+        while self.step_except(others) {}
+        did
+    }
+
     fn deliver(&mut self, output: RelayOutput) {
         match output {
             RelayOutput::Bytes(link, bytes) => {
-                if let Some(name) = self.links.get(&link) {
-                    self.hosts[name.0].inbound.push_back(bytes);
+                if let Some(name) = self.links.get(&link).copied() {
+                    let host = &mut self.hosts[name.0];
+                    let (bytes, is_broken) = host.cut_off(bytes, false);
+                    host.inbound.push_back(bytes);
+                    if is_broken {
+                        self.hand_over(name);
+                        self.cut(name);
+                    }
                 }
             }
             RelayOutput::Close(link) => {
                 if let Some(name) = self.links.remove(&link) {
                     let now = self.clock(name);
-                    // What the server said before arrives before the end.
-                    for frame in std::mem::take(&mut self.hosts[name.0].inbound) {
-                        let _ = self.hosts[name.0].client.handle(now, Input::Frame(frame));
-                    }
+                    self.hand_over(name);
+                    self.hosts[name.0].outbound.clear();
                     self.hosts[name.0].link = None;
                     self.hosts[name.0].client.handle(now, Input::Closed(CloseReason::ByServer)).unwrap();
                     self.relay.handle(self.now, RelayInput::Closed(link));
@@ -536,6 +648,23 @@ impl Host {
     /// Makes the store know of a commit with `epoch`, as if another process had made it.
     pub fn see_epoch(&mut self, epoch: Epoch) {
         self.epoch = self.epoch.max(epoch);
+    }
+
+    /// The part of a frame that gets through, and whether the connection breaks behind it.
+    fn cut_off(&mut self, mut bytes: Bytes, is_up: bool) -> (Bytes, bool) {
+        match &mut self.breaks {
+            Some(planned) if planned.is_up == is_up && planned.frames == 0 => {
+                self.broken_frame = Some(bytes.len());
+                bytes.truncate(planned.bytes);
+                self.breaks = None;
+                (bytes, true)
+            }
+            Some(planned) if planned.is_up == is_up => {
+                planned.frames -= 1;
+                (bytes, false)
+            }
+            _ => (bytes, false),
+        }
     }
 
     fn answer(&mut self, now: Now, commit: Commit, result: Result<(), CommitError>) {
@@ -575,10 +704,13 @@ pub fn text_in(content: &Bytes) -> Option<String> {
     text_of(&message).map(ToOwned::to_owned)
 }
 
-/// The seed of a client's life.
-pub(crate) fn seed_of(name: Name, life: u8) -> Seed {
-    let mut bytes = [life; 32];
-    bytes[0] = u8::try_from(name.0).unwrap();
+/// The seed of a client\'s life.
+pub(crate) fn seed_of(name: Name, life: u16) -> Seed {
+    let [high, low] = life.to_be_bytes();
+    let mut bytes = [low; 32];
+    bytes[0] = u8::try_from(name.0 % 256).unwrap();
     bytes[1] = 0xa5;
+    bytes[2] ^= high;
+    bytes[3] ^= u8::try_from(name.0 / 256).unwrap();
     Seed::new(bytes)
 }

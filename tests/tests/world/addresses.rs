@@ -101,7 +101,7 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
     let (ann_pn, bob_pn) = (world.pn(ann), world.pn(bob));
     let addresses = [[world.pn(bob), lid(&world, bob)], [world.pn(ann), lid(&world, ann)]];
     for account in [&ann_pn, &bob_pn] {
-        world.relay.hide_other_address(account, true);
+        assert!(world.relay.hide_other_address(account, true));
     }
     let mut written = Vec::new();
     let mut write = |world: &mut World, from: usize, by_lid: bool| {
@@ -114,7 +114,7 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
     for (at, step) in steps.iter().enumerate() {
         if at == reveal {
             for account in [&ann_pn, &bob_pn] {
-                world.relay.hide_other_address(account, false);
+                assert!(world.relay.hide_other_address(account, false));
             }
         }
         match step {
@@ -122,7 +122,7 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
             // Before the two are known to be one, answers under another address could not be read by anybody.
             Step::Show { .. } if at < reveal => {}
             Step::Show { whom, addressing } => {
-                world.relay.set_addressing([&ann_pn, &bob_pn][*whom], *addressing);
+                assert!(world.relay.set_addressing([&ann_pn, &bob_pn][*whom], *addressing));
             }
             Step::Crash { whom, outputs } => {
                 let _ = world.settle_until(names[*whom], *outputs);
@@ -143,13 +143,13 @@ fn converse(seed: u8, steps: &[Step], reveal: usize) {
         }
     }
     for account in [&ann_pn, &bob_pn] {
-        world.relay.hide_other_address(account, false);
+        assert!(world.relay.hide_other_address(account, false));
     }
     names.into_iter().for_each(|name| world.connect(name));
     world.pass_ms(60_000);
     // Everybody hears from the other side once more, under a kind of address that may be new to them.
     for account in [&ann_pn, &bob_pn] {
-        world.relay.set_addressing(account, Some(Addressing::Lid));
+        assert!(world.relay.set_addressing(account, Some(Addressing::Lid)));
     }
     for from in [0, 2, 1, 2] {
         write(&mut world, from, from == 0);
@@ -228,7 +228,7 @@ fn last_aliases(world: &World, name: Name, pick: impl Fn(&Event) -> Option<Vec<A
 fn every_event_says_all_that_is_known_of_whom_it_is_about() {
     let (mut world, ann, bob) = pair(90);
     let (now, ann_pn, bob_pn) = (world.now, world.pn(ann), world.pn(bob));
-    world.relay.set_username(&ann_pn, Some("Ann.Lee"));
+    assert!(world.relay.set_username(&ann_pn, Some("Ann.Lee")));
     let id = world.send(ann, &bob_pn, "hello");
     world.settle();
     let mut expected = both(&world, ann);
@@ -282,10 +282,10 @@ fn every_event_says_all_that_is_known_of_whom_it_is_about() {
 fn a_username_learned_from_a_message_survives_a_restart_and_changes() {
     let (mut world, ann, bob) = pair(91);
     let (ann_pn, bob_pn) = (world.pn(ann), world.pn(bob));
-    world.relay.set_username(&ann_pn, Some("ann"));
+    assert!(world.relay.set_username(&ann_pn, Some("ann")));
     world.send(ann, &bob_pn, "named");
     world.settle();
-    world.relay.set_username(&ann_pn, None);
+    assert!(world.relay.set_username(&ann_pn, None));
     world.crash(bob);
     world.connect(bob);
     world.pass_ms(3_000);
@@ -293,7 +293,7 @@ fn a_username_learned_from_a_message_survives_a_restart_and_changes() {
     world.pass_ms(3_000);
     let named = |world: &World| received(world, bob).pop().map(|(_, aliases)| aliases.username);
     assert_eq!(named(&world), Some(Username::parse("ann")));
-    world.relay.set_username(&ann_pn, Some("lee"));
+    assert!(world.relay.set_username(&ann_pn, Some("lee")));
     world.send(ann, &bob_pn, "renamed");
     world.settle();
     assert_eq!(named(&world), Some(Username::parse("lee")));
@@ -303,8 +303,8 @@ fn a_username_learned_from_a_message_survives_a_restart_and_changes() {
 fn a_number_that_stays_hidden_is_absent_and_messages_flow_both_ways() {
     let (mut world, ann, bob) = pair(92);
     let (ann_pn, bob_pn, ann_lid) = (world.pn(ann), world.pn(bob), lid(&world, ann));
-    world.relay.set_addressing(&ann_pn, Some(Addressing::Lid));
-    world.relay.hide_other_address(&ann_pn, true);
+    assert!(world.relay.set_addressing(&ann_pn, Some(Addressing::Lid)));
+    assert!(world.relay.hide_other_address(&ann_pn, true));
     world.send(ann, &bob_pn, "guess who");
     world.settle();
     world.send(bob, &ann_lid, "you");
@@ -356,7 +356,7 @@ fn a_message_under_a_former_number_that_waited_is_read_and_changes_nothing() {
     world.settle();
     world.send(bob, &old, "answer");
     world.settle();
-    world.relay.set_addressing(&old, Some(Addressing::Pn));
+    assert!(world.relay.set_addressing(&old, Some(Addressing::Pn)));
     world.disconnect(bob);
     world.send(ann, &bob_pn, "under the old number");
     world.settle();
@@ -377,8 +377,8 @@ fn a_group_message_under_the_new_address_opens_with_the_key_given_under_the_old_
     let (ann_pn, bob_pn, bob_lid) = (world.pn(ann), world.pn(bob), lid(&world, bob));
     let mut puppet = Puppet::planted(&mut world, &bob_pn, 13);
     let to = device(&world, ann);
-    world.relay.hide_other_address(&bob_pn, true);
-    world.relay.set_addressing(&bob_pn, Some(Addressing::Lid));
+    assert!(world.relay.hide_other_address(&bob_pn, true));
+    assert!(world.relay.set_addressing(&bob_pn, Some(Addressing::Lid)));
     world.send(bob, &ann_pn, "by LID");
     world.settle();
     let mut rng = Rng::new(&Seed::new([98; 32]));
@@ -437,8 +437,8 @@ fn only_the_own_phone_is_believed_about_the_addresses_of_others() {
     let (mut world, ann, bob) = pair(95);
     let (ann_pn, bob_pn, bob_lid) = (world.pn(ann), world.pn(bob), lid(&world, bob));
     // Bob was met by number, Ann is not told his LID.
-    world.relay.hide_other_address(&bob_pn, true);
-    world.relay.set_addressing(&bob_pn, Some(Addressing::Pn));
+    assert!(world.relay.hide_other_address(&bob_pn, true));
+    assert!(world.relay.set_addressing(&bob_pn, Some(Addressing::Pn)));
     world.send(bob, &ann_pn, "hello");
     world.settle();
     let to = device(&world, ann);
@@ -475,7 +475,7 @@ fn notes_to_oneself_and_copies_for_own_devices_are_one_chat_under_either_own_add
     let other = world.add_linked(Some(&number));
     let (ann_pn, ann_lid) = (world.pn(ann), lid(&world, ann));
     for (at, shown) in [None, Some(Addressing::Lid), Some(Addressing::Pn)].into_iter().enumerate() {
-        world.relay.set_addressing(&ann_pn, shown);
+        assert!(world.relay.set_addressing(&ann_pn, shown));
         world.send(ann, &ann_pn, &format!("by number {at}"));
         world.settle();
         world.send(other, &ann_lid, &format!("by LID {at}"));
@@ -499,15 +499,15 @@ fn an_answer_that_says_so_makes_the_next_send_ask_for_the_lid() {
             _ => None,
         })
     };
-    world.relay.hide_other_address(&bob_pn, true);
+    assert!(world.relay.hide_other_address(&bob_pn, true));
     world.send(ann, &bob_pn, "by number");
     world.settle();
     assert_eq!(known(&world).unwrap()[0].lid, None);
-    world.relay.hide_other_address(&bob_pn, false);
+    assert!(world.relay.hide_other_address(&bob_pn, false));
     world.send(ann, &bob_pn, "still by number: the list of devices is fresh");
     world.settle();
     assert_eq!(known(&world).unwrap()[0].lid, None);
-    world.relay.set_addressing(&bob_pn, Some(Addressing::Lid));
+    assert!(world.relay.set_addressing(&bob_pn, Some(Addressing::Lid)));
     world.send(ann, &bob_pn, "answered with a hint");
     world.settle();
     world.send(ann, &bob_pn, "by LID");

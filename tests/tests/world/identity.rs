@@ -61,7 +61,7 @@ fn a_new_identity_that_shows_itself_before_the_news_of_it_is_told_once() {
     world.settle();
     // The notification is late.
     world.relay.faults().lose_deliveries(2); // of the removed companion, and of the identity
-    world.relay.register_anew(world.now, &to_bob);
+    assert!(world.relay.register_anew(world.now, &to_bob));
     world.settle();
     world.relay.faults().clear();
     let mut new = Puppet::phone(&mut world, &to_bob, 2);
@@ -88,7 +88,7 @@ fn a_phone_that_first_answers_with_another_identity_in_its_bundle_is_told_once()
     world.send(ann, &to_bob, "one");
     world.settle();
     world.relay.faults().lose_deliveries(2); // of the removed companion, and of the identity
-    world.relay.register_anew(world.now, &to_bob);
+    assert!(world.relay.register_anew(world.now, &to_bob));
     world.settle();
     world.relay.faults().clear();
     let mut new = Puppet::phone(&mut world, &to_bob, 2);
@@ -127,7 +127,7 @@ fn a_first_message_of_a_companion_that_its_phone_did_not_sign_is_not_read() {
             .with("type", "text")
             .with_child(enc)
             .with_child(Node::new("device-identity").with_bytes(statement.unwrap()));
-        world.relay.inject(world.now, &to, stanza);
+        assert!(world.relay.inject(world.now, &to, stanza));
     }
     world.settle();
     assert_eq!(world.texts(ann), [""; 0]);

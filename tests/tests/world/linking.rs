@@ -81,7 +81,7 @@ fn a_removed_device_is_told_to_link_again_and_never_comes_back_with_its_keys() {
     let mut world = World::new(4);
     let ann = world.add_linked(None);
     let device = world.hosts[ann.0].client.identity().unwrap().jid;
-    world.relay.remove_device(world.now, &device);
+    assert!(world.relay.remove_device(world.now, &device));
     world.settle();
     let after = world.event(ann, |event| match event {
         Event::Disconnected(disconnect) => Some((disconnect.reason.word(), disconnect.recommendation)),
@@ -131,7 +131,7 @@ fn an_unlinked_device_wipes_its_keys_even_over_a_crash_and_links_again_as_a_new_
         if crash.is_some() {
             world.host(ann).manners.hold_commits = true;
         }
-        world.relay.remove_device(world.now, &device);
+        assert!(world.relay.remove_device(world.now, &device));
         world.settle();
         if let Some(commits) = crash {
             // So many commits get through, then the process dies.

@@ -96,7 +96,7 @@ fn scene(seed: u8) -> Scene {
 fn the_phone_is_asked_for_what_its_sender_does_not_repeat_and_the_answer_comes_once() {
     let Scene { mut world, ann, device, mut friend, mut phone } = scene(80);
     let stanza = damaged(&world, &friend.jid, "LOST1");
-    world.relay.inject(world.now, &device, stanza);
+    assert!(world.relay.inject(world.now, &device, stanza));
     world.settle();
     world.pass_ms(4_000);
     assert_eq!(requests(&mut world, &mut phone).len(), 0, "the sender has some time");
@@ -117,7 +117,7 @@ fn the_phone_is_asked_for_what_its_sender_does_not_repeat_and_the_answer_comes_o
     let enc = friend.enc(&mut world, &device, &text_content("found"));
     let late = self::stanza(&world, &friend.jid, "LOST1").with_child(enc);
     let statement = Node::new("device-identity").with_bytes(friend.statement.clone().unwrap());
-    world.relay.inject(world.now, &device, late.with_child(statement));
+    assert!(world.relay.inject(world.now, &device, late.with_child(statement)));
     world.settle();
     let lost = UndecryptableReason::Damaged;
     assert_eq!(story(&world, ann), [("LOST1".to_owned(), Err(lost)), ("LOST1".to_owned(), Ok("found".to_owned()))]);
@@ -129,12 +129,12 @@ fn the_phone_is_asked_for_what_its_sender_does_not_repeat_and_the_answer_comes_o
 fn a_sender_that_repeats_the_message_in_time_spares_the_phone() {
     let Scene { mut world, ann, device, mut friend, mut phone } = scene(81);
     let stanza = damaged(&world, &friend.jid, "LOST2");
-    world.relay.inject(world.now, &device, stanza);
+    assert!(world.relay.inject(world.now, &device, stanza));
     world.settle();
     let enc = friend.enc(&mut world, &device, &text_content("again"));
     let late = self::stanza(&world, &friend.jid, "LOST2").with_child(enc);
     let statement = Node::new("device-identity").with_bytes(friend.statement.clone().unwrap());
-    world.relay.inject(world.now, &device, late.with_child(statement));
+    assert!(world.relay.inject(world.now, &device, late.with_child(statement)));
     world.pass_ms(60_000);
     assert_eq!(requests(&mut world, &mut phone).len(), 0);
     assert_eq!(story(&world, ann).last().unwrap().1, Ok("again".to_owned()));
@@ -145,15 +145,15 @@ fn what_the_server_withholds_is_asked_for_at_once_together_and_over_a_restart() 
     let Scene { mut world, ann, device, friend, mut phone } = scene(82);
     for number in 0..60 {
         let withheld = stanza(&world, &friend.jid, &format!("W{number}")).with_child(Node::new("unavailable"));
-        world.relay.inject(world.now, &device, withheld);
+        assert!(world.relay.inject(world.now, &device, withheld));
     }
     let once = Node::new("unavailable").with("type", "view_once");
     let once = stanza(&world, &friend.jid, "ONCE").with_child(once);
-    world.relay.inject(world.now, &device, once);
+    assert!(world.relay.inject(world.now, &device, once));
     let mut old = stanza(&world, &friend.jid, "OLD");
     old.attrs.retain(|(key, _)| key != "t");
     let old = old.with("t", (world.now.unix / 1000 - 15 * 24 * 3600).to_string()).with_child(Node::new("unavailable"));
-    world.relay.inject(world.now, &device, old);
+    assert!(world.relay.inject(world.now, &device, old));
     world.settle();
     assert_eq!(requests(&mut world, &mut phone).len(), 0);
     world.crash(ann);
@@ -178,7 +178,7 @@ fn garbage_without_end_does_not_become_requests_without_end() {
     for round in 0..6 {
         for number in 0..100 {
             let stanza = damaged(&world, &friend.jid, &format!("G{round}.{number}"));
-            world.relay.inject(world.now, &device, stanza);
+            assert!(world.relay.inject(world.now, &device, stanza));
         }
         world.pass_ms(15_000);
         asked += requests(&mut world, &mut phone).iter().map(Vec::len).sum::<usize>();
@@ -193,8 +193,8 @@ fn an_answer_about_another_message_with_the_same_id_gives_nobody_words() {
     let other = Jid::parse("15550000099@s.whatsapp.net").unwrap();
     let direct = damaged(&world, &friend.jid, "SAME");
     let grouped = damaged(&world, &group, "GROUP").with("participant", friend.jid.clone());
-    world.relay.inject(world.now, &device, direct);
-    world.relay.inject(world.now, &device, grouped);
+    assert!(world.relay.inject(world.now, &device, direct));
+    assert!(world.relay.inject(world.now, &device, grouped));
     world.settle();
     world.pass_ms(7_000);
     let asked: Vec<MessageKey> = requests(&mut world, &mut phone).into_iter().flatten().collect();
@@ -223,7 +223,7 @@ fn an_answer_about_another_message_with_the_same_id_gives_nobody_words() {
 fn a_request_that_was_lost_with_the_connection_is_repeated_at_the_next_login() {
     let Scene { mut world, device, friend, mut phone, .. } = scene(85);
     let stanza = damaged(&world, &friend.jid, "LOST");
-    world.relay.inject(world.now, &device, stanza);
+    assert!(world.relay.inject(world.now, &device, stanza));
     world.settle();
     world.relay.faults().disconnect_on_message(Cut::BeforeTaking);
     world.pass_ms(5_500);
@@ -243,7 +243,7 @@ fn what_the_budget_holds_back_is_asked_for_when_there_is_one_again() {
     let Scene { mut world, device, friend, mut phone, .. } = scene(86);
     for number in 0..210 {
         let withheld = stanza(&world, &friend.jid, &format!("W{number}")).with_child(Node::new("unavailable"));
-        world.relay.inject(world.now, &device, withheld);
+        assert!(world.relay.inject(world.now, &device, withheld));
     }
     world.pass_ms(30_000);
     let asked: usize = requests(&mut world, &mut phone).iter().map(Vec::len).sum();

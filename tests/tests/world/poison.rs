@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use whatsio_core::api::Event;
 use whatsio_core::binary::Node;
 use whatsio_core::relay::RelayEvent;
@@ -9,12 +9,11 @@ use whatsio_tests::world::{World, text_content};
 /// Messages in a queue.
 const QUEUE: usize = 200;
 
-/// Queues that are made; each has poison at every position that leaves the same remainder, so that every position of a
-/// queue is poisoned once.
-const QUEUES: usize = 20;
+/// Every so many positions of a queue are poisoned.
+const STEP: usize = 8;
 
 /// What can be wrong with a stanza.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Poison {
     BadMac,
     UnknownKind,
@@ -29,9 +28,20 @@ enum Poison {
     Status,
     StatusWithoutTime,
     EndlessId,
+    UnknownType,
+    HugeName,
+    HugeCiphertext,
+    NestedCiphertext,
+    TwoBadCiphertexts,
+    UnreadableParticipant,
+    GroupWithoutKey,
+    UnknownNotification,
+    EmptyDeviceChange,
+    OddReceipt,
+    OddCall,
 }
 
-const POISONS: [Poison; 13] = [
+const POISONS: [Poison; 24] = [
     Poison::BadMac,
     Poison::UnknownKind,
     Poison::UnknownVersion,
@@ -45,6 +55,17 @@ const POISONS: [Poison; 13] = [
     Poison::Status,
     Poison::StatusWithoutTime,
     Poison::EndlessId,
+    Poison::UnknownType,
+    Poison::HugeName,
+    Poison::HugeCiphertext,
+    Poison::NestedCiphertext,
+    Poison::TwoBadCiphertexts,
+    Poison::UnreadableParticipant,
+    Poison::GroupWithoutKey,
+    Poison::UnknownNotification,
+    Poison::EmptyDeviceChange,
+    Poison::OddReceipt,
+    Poison::OddCall,
 ];
 
 fn shell(from: &Jid, id: &str) -> Node {
@@ -85,15 +106,41 @@ fn poisoned(world: &mut World, friend: &mut Puppet, to: &Jid, id: &str, poison: 
         Poison::GarbledFirstMessage => shell(&from, id).with_child(enc("pkmsg", &bytes)),
         Poison::Status => shell(&status, id).with("participant", from).with_child(enc("zzmsg", &bytes)),
         Poison::EndlessId => shell(&from, id).with_child(good),
+        Poison::UnknownType => without(shell(&from, id), "type").with("type", "zzz").with_child(enc("zzmsg", &bytes)),
+        Poison::HugeName => shell(&from, id).with("notify", "n".repeat(60_000)).with_child(enc("msg", &[0x33; 50])),
+        Poison::HugeCiphertext => shell(&from, id).with_child(enc("msg", &vec![0x33; 150_000])),
+        Poison::NestedCiphertext => {
+            let deep = (0..60).fold(Node::new("enc"), |inner, _| Node::new("enc").with_child(inner));
+            shell(&from, id).with_child(deep.with("v", "2").with("type", "msg"))
+        }
+        Poison::TwoBadCiphertexts => shell(&from, id).with_children([enc("msg", &[0x33; 50]), enc("pkmsg", &[1])]),
+        Poison::UnreadableParticipant => {
+            shell(&Jid::new("12345", Server::Group), id).with("participant", "@@@").with_child(enc("msg", &bytes))
+        }
+        Poison::GroupWithoutKey => {
+            shell(&Jid::new("12345", Server::Group), id).with("participant", from).with_child(enc("skmsg", &bytes))
+        }
+        Poison::UnknownNotification => {
+            let node = Node::new("notification").with("from", from.to_user()).with("id", id).with("type", "zzz");
+            node.with("t", "1790000000").with_child(Node::new("zzz"))
+        }
+        Poison::EmptyDeviceChange => {
+            let node = Node::new("notification").with("from", from.to_user()).with("id", id).with("type", "devices");
+            node.with("t", "1790000000").with_child(Node::new("add"))
+        }
+        Poison::OddReceipt => {
+            Node::new("receipt").with("from", from).with("id", id).with("type", "zzz").with("t", "now")
+        }
+        Poison::OddCall => Node::new("call").with("from", from).with("id", id).with_child(Node::new("zzz")),
         Poison::StatusWithoutTime => {
             without(shell(&status, id), "t").with("participant", from).with_child(enc("skmsg", &bytes))
         }
     }
 }
 
-#[test]
-fn poison_at_any_position_of_a_queue_keeps_nothing_else_from_arriving_at_once_and_in_order() {
-    let mut world = World::new(90);
+/// Makes a queue for every remainder that a position can have, so that each position is poisoned once.
+fn poison_every_position(seed: u8, pass: usize) {
+    let mut world = World::new(seed);
     let (ann, bob) = (world.add_linked(None), world.add_linked(None));
     let (to, other) = (world.hosts[ann.0].client.identity().unwrap().jid, world.pn(bob));
     let mut friend = Puppet::planted(&mut world, &other, 1);
@@ -103,16 +150,17 @@ fn poison_at_any_position_of_a_queue_keeps_nothing_else_from_arriving_at_once_an
     world.send(ann, &other, "hello yourself");
     world.settle();
     friend.mail(&mut world);
-    let mut kinds = BTreeMap::new();
-    for queue in 0..QUEUES {
+    let (mut kinds, mut poisoned_positions) = (BTreeMap::new(), BTreeSet::new());
+    for queue in 0..STEP {
         world.disconnect(ann);
         world.host(ann).events.clear();
         world.told.clear();
         let (mut expected, mut all, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
         for position in 0..QUEUE {
             let mut id = format!("Q{queue}.{position}");
-            let stanza = if position % QUEUES == queue {
-                let poison = POISONS[(position + position / QUEUES) % POISONS.len()];
+            let stanza = if position % STEP == queue {
+                let poison = POISONS[(position + position / STEP + 11 * pass) % POISONS.len()];
+                poisoned_positions.insert(position);
                 *kinds.entry(format!("{poison:?}")).or_insert(0) += 1;
                 if matches!(poison, Poison::Status | Poison::StatusWithoutTime) {
                     statuses.push(id.clone());
@@ -155,5 +203,17 @@ fn poison_at_any_position_of_a_queue_keeps_nothing_else_from_arriving_at_once_an
         }
     }
     assert_eq!(kinds.len(), POISONS.len(), "{kinds:?}");
-    assert!(kinds.values().all(|count| *count >= 10), "{kinds:?}");
+    assert!(kinds.values().all(|count| *count >= 8), "{kinds:?}");
+    assert_eq!(poisoned_positions.len(), QUEUE);
+    println!("pass {pass}: {QUEUE} positions, {} kinds of poison", kinds.len());
+}
+
+#[test]
+fn poison_at_any_position_of_a_queue_keeps_nothing_else_from_arriving_at_once_and_in_order() {
+    poison_every_position(90, 0);
+}
+
+#[test]
+fn other_poison_at_any_position_of_a_queue_keeps_nothing_else_from_arriving_either() {
+    poison_every_position(91, 1);
 }

@@ -48,14 +48,14 @@ fn a_first_message_that_comes_three_times_even_over_a_restart_is_shown_once_and_
         .with_child(enc)
         .with_child(statement);
     let before = prekeys(&world, ann);
-    world.relay.inject(world.now, &to, stanza.clone());
+    assert!(world.relay.inject(world.now, &to, stanza.clone()));
     world.settle();
-    world.relay.inject(world.now, &to, stanza.clone());
+    assert!(world.relay.inject(world.now, &to, stanza.clone()));
     world.settle();
     world.crash(ann);
     world.connect(ann);
     world.pass_ms(1_000);
-    world.relay.inject(world.now, &to, stanza);
+    assert!(world.relay.inject(world.now, &to, stanza));
     world.settle();
     assert_eq!(world.texts(ann), ["first"]);
     let receipts = world.told.iter().filter(
@@ -128,7 +128,7 @@ fn requests_to_repeat_do_not_mint_keys_without_end() {
             .with("t", "1790000000")
             .with("type", "text")
             .with_child(enc);
-        world.relay.inject(world.now, &to, stanza);
+        assert!(world.relay.inject(world.now, &to, stanza));
     }
     world.settle();
     assert!(prekeys(&world, ann) <= before + 256, "{}", prekeys(&world, ann) - before);
@@ -287,7 +287,7 @@ fn a_first_message_that_comes_again_when_its_session_is_gone_is_not_shown_again(
         .with("t", "1790000000")
         .with("type", "text")
         .with_child(enc);
-    world.relay.inject(world.now, &to, stanza.clone());
+    assert!(world.relay.inject(world.now, &to, stanza.clone()));
     world.settle();
     let news = Node::new("notification")
         .with("from", other)
@@ -295,10 +295,10 @@ fn a_first_message_that_comes_again_when_its_session_is_gone_is_not_shown_again(
         .with("type", "encrypt")
         .with("t", "1790000001")
         .with_child(Node::new("identity"));
-    world.relay.inject(world.now, &to, news);
+    assert!(world.relay.inject(world.now, &to, news));
     world.settle();
     assert!(world.event(ann, |event| matches!(event, Event::IdentityChanged(_)).then_some(())).is_some());
-    world.relay.inject(world.now, &to, stanza);
+    assert!(world.relay.inject(world.now, &to, stanza));
     world.settle();
     assert_eq!(world.texts(ann), ["first"]);
     let receipts = world.told.iter().filter(

@@ -194,7 +194,7 @@ fn a_send_that_waits_when_the_device_is_unlinked_is_told_so() {
     world.settle();
     let device = world.hosts[ann.0].client.identity().unwrap().jid;
     let now = world.now;
-    world.relay.remove_device(now, &device);
+    assert!(world.relay.remove_device(now, &device));
     world.connect(ann);
     world.settle();
     assert_eq!(report(&world, ann, &id).result, SendResult::Unlinked);

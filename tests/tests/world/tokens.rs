@@ -47,7 +47,7 @@ fn whoever_is_written_to_gets_a_token_once_a_week_and_it_opens_the_door() {
     assert_eq!(world.relay.requests("privacy") - before, 1, "one token for three messages");
     assert!(world.relay.holds_token(&to_ann, &to_bob));
 
-    world.relay.demand_tokens(&to_bob, true);
+    assert!(world.relay.demand_tokens(&to_bob, true));
     assert!(said(&mut world, ann, &to_bob, "answer").is_sent());
     assert_eq!((world.texts(bob), refusals(&world)), (vec!["answer".to_owned()], 0));
 
@@ -65,7 +65,7 @@ fn a_token_survives_a_restart() {
     world.crash(ann);
     world.connect(ann);
     world.pass_until(60_000, |world| world.hosts[ann.0].client.is_connected());
-    world.relay.demand_tokens(&to_bob, true);
+    assert!(world.relay.demand_tokens(&to_bob, true));
     assert!(said(&mut world, ann, &to_bob, "answer").is_sent());
     assert_eq!(refusals(&world), 0);
 }
@@ -80,7 +80,7 @@ fn a_token_that_is_too_old_is_not_shown() {
     world.pass_ms(5 * WEEK_MS);
     world.connect(ann);
     world.pass_until(60_000, |world| world.hosts[ann.0].client.is_connected());
-    world.relay.demand_tokens(&to_bob, true);
+    assert!(world.relay.demand_tokens(&to_bob, true));
     // It is found out, refreshed, and the message goes through at the second try.
     assert!(said(&mut world, ann, &to_bob, "after weeks").is_sent());
     assert_eq!(refusals(&world), 1);
@@ -92,7 +92,7 @@ fn a_missing_token_costs_one_refresh_and_one_more_try() {
     let (to_ann, to_bob) = (world.pn(ann), world.pn(bob));
     world.relay.faults().hide_tokens(true);
     said(&mut world, bob, &to_ann, "hello");
-    world.relay.demand_tokens(&to_bob, true);
+    assert!(world.relay.demand_tokens(&to_bob, true));
     let before = (world.relay.requests("privacy"), world.relay.requests("w:mex"));
     assert!(said(&mut world, ann, &to_bob, "answer").is_sent());
     assert_eq!(refusals(&world), 1);
@@ -105,7 +105,7 @@ fn a_missing_token_costs_one_refresh_and_one_more_try() {
 fn a_token_that_cannot_be_had_ends_the_send_after_one_more_try() {
     let (mut world, ann, bob) = pair(104);
     let to_bob = world.pn(bob);
-    world.relay.demand_tokens(&to_bob, true);
+    assert!(world.relay.demand_tokens(&to_bob, true));
     let report = said(&mut world, ann, &to_bob, "hello?");
     assert_eq!((report.result, report.refused()), (SendResult::TokenMissing, Some(463)));
     assert_eq!(refusals(&world), 2, "the send and one more try");
@@ -157,13 +157,13 @@ fn a_restriction_that_the_server_tells_of_is_kept_until_it_is_lifted() {
     let (own, to_bob) = (world.pn(ann), world.pn(bob));
     let until = world.now.unix_seconds() + 3_600;
     let now = world.now;
-    world.relay.restrict(now, &own, Some(until), true);
+    assert!(world.relay.restrict(now, &own, Some(until), true));
     world.settle();
     assert_eq!(world.hosts[ann.0].client.restriction().and_then(|known| known.until), Some(until));
     let report = said(&mut world, ann, &to_bob, "hello");
     assert_eq!(report.result, SendResult::Restricted { until: Some(until) });
     assert_eq!((refusals(&world), world.relay.requests("w:mex")), (1, 0));
-    world.relay.restrict(now, &own, None, true);
+    assert!(world.relay.restrict(now, &own, None, true));
     world.settle();
     assert_eq!(world.hosts[ann.0].client.restriction(), None);
     assert!(said(&mut world, ann, &to_bob, "hello").is_sent());
@@ -175,7 +175,7 @@ fn a_restricted_account_goes_on_with_chats_that_it_has() {
     let (own, to_bob) = (world.pn(ann), world.pn(bob));
     said(&mut world, ann, &to_bob, "before");
     let now = world.now;
-    world.relay.restrict(now, &own, Some(world.now.unix_seconds() + 3_600), true);
+    assert!(world.relay.restrict(now, &own, Some(world.now.unix_seconds() + 3_600), true));
     world.settle();
     assert!(said(&mut world, ann, &to_bob, "still").is_sent());
 }
@@ -185,7 +185,7 @@ fn a_crash_between_the_two_tries_neither_loses_the_send_nor_repeats_it_for_ever(
     for outputs in 0.. {
         let (mut world, ann, bob) = pair(108);
         let to_bob = world.pn(bob);
-        world.relay.demand_tokens(&to_bob, true);
+        assert!(world.relay.demand_tokens(&to_bob, true));
         world.send(ann, &to_bob, "hello?");
         let ended = world.settle_until(ann, outputs).is_none();
         world.crash(ann);
