@@ -37,6 +37,7 @@ mod client;
 mod clock;
 pub mod content;
 pub mod profile;
+mod recording;
 #[cfg(feature = "relay")]
 pub mod relay;
 mod storage;
@@ -44,10 +45,12 @@ pub mod transport;
 
 pub use client::{Client, ClientBuilder, Delivery, Events, OperationError, Queued, SendError, StartError, Stopped};
 pub use profile::ProfileError;
+pub use recording::Recording;
 pub use storage::Storage;
 pub use whatsio_core::api;
 pub use whatsio_core::client::Identity;
 pub use whatsio_core::types::{Jid, Server};
+pub use whatsio_store::recording::RecordingError;
 pub use whatsio_store::{AccountId, KeySource, MemoryStore, SqliteStore, Store, StoreKey};
 
 // The README's example must compile.

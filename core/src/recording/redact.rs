@@ -34,6 +34,7 @@ pub struct Redactor {
     now: Now,
     /// How far the wall clock was ahead of the other at the line before.
     ahead: u64,
+    ended: bool,
 }
 
 impl Redactor {
@@ -49,6 +50,7 @@ impl Redactor {
             start: None,
             now: Now { mono: 0, unix: 0 },
             ahead: 0,
+            ended: false,
         }
     }
 
@@ -64,6 +66,12 @@ impl Redactor {
             self.writer.put(&mut out, &line);
         }
         Ok(out)
+    }
+
+    /// Whether the last line said that this was all.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// The last line of the redacted form.
@@ -86,6 +94,7 @@ impl Redactor {
             }
             _ => {}
         }
+        self.ended = matches!(entry, Entry::End(_));
         let line = self.as_line(entry);
         self.ahead = self.ahead.wrapping_add(line.jumped_ms.cast_unsigned());
         self.number += 1;

@@ -91,13 +91,52 @@ pub(crate) enum Command {
     /// Show binary stanzas as readable trees, personal data hidden.
     #[command(after_help = INSPECT_HELP)]
     Inspect(InspectArgs),
+    /// Run a recording again, or look at one, offline.
+    ///
+    /// Of a sealed recording the client is made anew and told the same; what it does is compared byte for byte. A redacted
+    /// one cannot be run, since it holds no keys: it is printed line by line, and host and client are checked against
+    /// their contract.
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Print a completion script for a shell.
     #[command(after_help = COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
 }
 
+/// What to record a command's client to.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Recording")]
+pub(crate) struct RecordArgs {
+    /// Record all that happens to the client into this new file, for `whatsio replay`. It holds keys and messages, and is
+    /// sealed under the database's key.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) record: Option<PathBuf>,
+    /// Record what happens, without keys, messages, names and numbers, into this new file: to be shared.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) record_redacted: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The recording.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Compare with this redacted recording too: is it of this run?
+    #[arg(long, value_name = "REDACTED", value_hint = ValueHint::FilePath)]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the redacted form into this new file.
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(crate) redact: Option<PathBuf>,
+    /// Print every entry of a sealed recording too.
+    #[arg(long)]
+    pub(crate) timeline: bool,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
+    /// Record every device into this folder, which is made; its file `key` opens the recordings.
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) record: Option<PathBuf>,
     /// Messages sent in each direction.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=5000))]
     pub(crate) messages: u32,
@@ -121,6 +160,8 @@ pub(crate) struct RelayArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct LinkArgs {
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// Show a code to be typed on the phone of this number (country code first), not a QR code.
     #[arg(long, value_name = "PHONE", conflicts_with_all = ["text", "phone"])]
     pub(crate) code: Option<String>,
@@ -147,6 +188,8 @@ pub(crate) struct LinkArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// To whom: a phone number with country code, or a full address such as 236395184570386@lid.
     pub(crate) to: String,
     /// What to say; read from standard input when it is left out or is a dash.
@@ -161,6 +204,8 @@ pub(crate) struct SendArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) recording: RecordArgs,
     /// Print one JSON object per line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -311,6 +356,21 @@ Examples:
   cat frame.bin | whatsio inspect -
 
 A frame is the flag byte and the node, after decryption. Exit status 1 if any frame does not decode.";
+
+const REPLAY_HELP: &str = "\
+Examples:
+  whatsio watch --record watch.rec --record-redacted watch.redacted
+  whatsio replay watch.rec
+  whatsio replay watch.redacted
+  whatsio replay watch.rec --against watch.redacted
+  whatsio replay watch.rec --redact to-share.redacted
+
+The key is that of the database, or the file named like the recording with `.key` behind it, if there is one.
+
+Exit status:
+  0  the same happened again; of a redacted recording: nobody broke the contract
+  1  something differs; it is printed
+  2  the recording cannot be read";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

@@ -6,7 +6,7 @@ use std::time::Duration;
 use whatsio::api::CommitError;
 use whatsio::api::{DisconnectReason, LinkFailureReason};
 use whatsio::relay::BindError;
-use whatsio::{OperationError, SendError, StartError, Stopped};
+use whatsio::{OperationError, RecordingError, SendError, StartError, Stopped};
 use whatsio_store::foreign::ForeignError;
 use whatsio_store::transfer::{ExportError, ImportError, ReadError};
 use whatsio_store::{KeyError, LoadError, OpenError};
@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     Import(#[from] ImportError),
     #[error(transparent)]
     Foreign(#[from] ForeignError),
+    #[error("cannot read the recording {path}: {reason}")]
+    Recording { path: PathBuf, reason: String },
     #[error("{0}")]
     Other(String),
 }
@@ -72,7 +74,7 @@ impl Failure {
     /// The documented exit status.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) | Self::BadChat(..) | Self::BadRootKey => 2,
+            Self::Usage(_) | Self::BadChat(..) | Self::BadRootKey | Self::Recording { .. } => 2,
             Self::NotLinked | Self::Ended(DisconnectReason::LoggedOut { .. }) => 3,
             Self::TimedOut(..) => 4,
             Self::Stopped(Stopped::Fenced) | Self::Ended(DisconnectReason::Replaced) => 7,
@@ -147,6 +149,9 @@ impl Failure {
             Self::Start(StartError::Proxy(_)) => "a proxy looks like http://user:password@host:3128",
             Self::Start(StartError::Trust(_)) => "--trust wants a file with -----BEGIN CERTIFICATE-----",
             Self::Start(StartError::Restore(_)) => "restore the database from a backup, or link under a new --account",
+            Self::Start(StartError::Recording(RecordingError::Exists(_))) => {
+                "a recording never replaces a file: choose another name"
+            }
             Self::Bind(BindError::Listen { .. }) => {
                 "another program has that port: choose another, or 0 for any free one"
             }

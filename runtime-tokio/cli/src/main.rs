@@ -45,6 +45,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Session(args) => commands::session::run(&global, args),
         Command::Chats(args) => commands::chats::run(&global, &args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Replay(args) => commands::replay::run(&global, &args),
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Completions(args) => commands::completions::run(&args),
     }

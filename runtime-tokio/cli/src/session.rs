@@ -1,20 +1,40 @@
 //! From the global options to a running client.
 
-use crate::args::Global;
+use crate::args::{Global, RecordArgs};
 use crate::failure::Failure;
 use crate::http;
 use std::path::Path;
-use whatsio::{Client, ClientBuilder, Events};
+use whatsio::{Client, ClientBuilder, Events, Recording};
 use whatsio_store::{KEY_VARIABLE, KeySource, SqliteStore};
 
 /// Opens the database and starts the account's client, still offline: whether it is linked decides what comes next.
-pub(crate) async fn start(global: &Global) -> Result<(Client, Events), Failure> {
-    Ok(builder(global).await?.offline().start().await?)
+pub(crate) async fn start(global: &Global, record: &RecordArgs) -> Result<(Client, Events), Failure> {
+    let mut builder = builder(global).await?;
+    if let Some(recording) = recording(global, record) {
+        builder = builder.record(recording);
+    }
+    Ok(builder.offline().start().await?)
+}
+
+fn recording(global: &Global, record: &RecordArgs) -> Option<Recording> {
+    match (&record.record, &record.record_redacted) {
+        (Some(path), redacted) => {
+            // A database that is not sealed has no key.
+            let key = if global.plain_store { KeySource::beside(path) } else { key_source(global) };
+            let sealed = Recording::sealed(path, key);
+            Some(match redacted {
+                Some(redacted) => sealed.and_redacted(redacted),
+                None => sealed,
+            })
+        }
+        (None, Some(redacted)) => Some(Recording::redacted(redacted)),
+        (None, None) => None,
+    }
 }
 
 /// As [`start`], for commands that need a linked account; connects.
-pub(crate) async fn start_linked(global: &Global) -> Result<(Client, Events), Failure> {
-    let (client, events) = start(global).await?;
+pub(crate) async fn start_linked(global: &Global, record: &RecordArgs) -> Result<(Client, Events), Failure> {
+    let (client, events) = start(global, record).await?;
     if client.identity().await?.is_none() {
         client.shutdown().await;
         return Err(Failure::NotLinked);

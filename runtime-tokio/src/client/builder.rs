@@ -4,6 +4,7 @@ use super::driver::{Driver, Parts};
 use super::{Client, Events, StartError};
 use crate::clock::{Clock, fresh_seed};
 use crate::profile::{self, ProfileError};
+use crate::recording::Recording;
 use crate::storage::Storage;
 use crate::transport::{Transport, Trust};
 use std::path::Path;
@@ -23,6 +24,7 @@ pub struct ClientBuilder {
     proxy: Option<String>,
     trusted: Vec<String>,
     connect: bool,
+    recording: Option<Recording>,
 }
 
 impl ClientBuilder {
@@ -35,6 +37,7 @@ impl ClientBuilder {
             proxy: None,
             trusted: Vec::new(),
             connect: true,
+            recording: None,
         }
     }
 
@@ -109,6 +112,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Records everything that happens to the client, for `whatsio replay`. A file that cannot be made is an error of
+    /// [`start`](Self::start); one that cannot be written on ends with a warning, and the client goes on.
+    pub fn record(mut self, recording: Recording) -> Self {
+        self.recording = Some(recording);
+        self
+    }
+
     /// Stays offline until [`Client::connect`] is called.
     pub fn offline(mut self) -> Self {
         self.connect = false;
@@ -136,7 +146,12 @@ impl ClientBuilder {
         }
         let (keys, records) = storage.load(account.clone(), Core::root_keys()).await?;
         let seed = fresh_seed().map_err(StartError::Entropy)?;
-        let core = Core::restore(self.config.clone(), seed, keys.into_iter().zip(records).collect())?;
+        let roots = keys.into_iter().zip(records).collect();
+        let recorder = self.recording.map(Recording::start).transpose()?;
+        let core = match &recorder {
+            Some(recorder) => recorder.restore(self.config.clone(), seed, roots)?,
+            None => Core::restore(self.config.clone(), seed, roots)?,
+        };
 
         let (command_to, commands) = mpsc::channel(COMMANDS);
         let (order_to, orders) = mpsc::channel(COMMANDS);
@@ -154,6 +169,7 @@ impl ClientBuilder {
             handled,
             events: event_to,
             stopped: stopped_to,
+            recorder,
         };
         tokio::spawn(Driver::new(parts, core, self.connect).run());
         Ok((Client::new(command_to, order_to, stopped), Events::new(events, handled_to)))

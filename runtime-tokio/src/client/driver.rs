@@ -7,6 +7,7 @@ use super::connection::{Connection, ConnectionEvent};
 use super::error::{OperationError, SendError, Stopped};
 use super::seen::{Emission, Seen};
 use crate::clock::{Clock, fresh_seed};
+use crate::recording::Recorder;
 use crate::storage::Storage;
 use crate::transport::Transport;
 use bytes::Bytes;
@@ -15,11 +16,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use whatsio_core::api::{
-    Commit, CommitError, CommitId, Config, Envelope, Event, EventId, FaultReason, Input, LoadId, LoadRequest,
+    Commit, CommitError, CommitId, Config, Envelope, Event, EventId, FaultReason, Input, Key, LoadId, LoadRequest,
     MessageId, Misuse, OpId, OpResult, Output, ProtocolProfile, Recommendation, Record, SendReport,
 };
-use whatsio_core::client::Client as Core;
-use whatsio_core::types::{Jid, Now};
+use whatsio_core::client::{Client as Core, RestoreError};
+use whatsio_core::types::{Jid, Now, Seed};
 use whatsio_store::{AccountId, LoadError};
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -57,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) handled: mpsc::UnboundedReceiver<EventId>,
     pub(crate) events: mpsc::Sender<Envelope>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 pub(crate) struct Driver {
@@ -136,6 +138,7 @@ impl Driver {
     /// Runs until the client is shut down, fenced, or can no longer be restored.
     pub(crate) async fn run(mut self) {
         let end = self.run_to_the_end().await;
+        self.finish_recording().await;
         // Before the event channel closes, so that whoever sees the stream end can ask why.
         self.parts.stopped.send_replace(Some(end));
         for commands in [&mut self.parts.commands, &mut self.parts.orders] {
@@ -166,6 +169,7 @@ impl Driver {
             match self.wait().await {
                 Wake::Command(Command::Shutdown(done)) => {
                     self.wind_down().await;
+                    self.finish_recording().await;
                     let _ = done.send(());
                     return Stopped::Shutdown;
                 }
@@ -309,6 +313,28 @@ impl Driver {
                 _ => tracing::warn!("an output that this host does not know"),
             }
         }
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.pass_on(&mut self.core);
+        }
+    }
+
+    /// The core of the store's records, in place of the one that is there.
+    fn replace_core(&mut self, seed: Seed, roots: Vec<(Key, Option<Record>)>) -> Result<(), RestoreError> {
+        let config = self.parts.config.clone();
+        self.core = match &mut self.parts.recorder {
+            Some(recorder) => {
+                recorder.part_from(&mut self.core);
+                recorder.restore(config, seed, roots)?
+            }
+            None => Core::restore(config, seed, roots)?,
+        };
+        Ok(())
+    }
+
+    async fn finish_recording(&mut self) {
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.finish(&mut self.core).await;
+        }
     }
 
     fn load(&self, request: LoadRequest) {
@@ -409,6 +435,7 @@ impl Driver {
             self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
             if let Some(done) = leaving {
                 self.leave().await;
+                self.finish_recording().await;
                 if let Some(done) = done {
                     let _ = done.send(());
                 }
@@ -421,12 +448,9 @@ impl Driver {
             }
             let (Ok((keys, records)), Ok(seed)) = (read, fresh_seed()) else { continue };
             let roots = keys.into_iter().zip(records).collect();
-            match Core::restore(self.parts.config.clone(), seed, roots) {
-                Ok(core) => self.core = core,
-                Err(error) => {
-                    tracing::warn!(%error, "the account cannot be restored");
-                    return Err(Stopped::Unusable);
-                }
+            if let Err(error) = self.replace_core(seed, roots) {
+                tracing::warn!(%error, "the account cannot be restored");
+                return Err(Stopped::Unusable);
             }
             self.connect_if_wanted();
             self.drain();
@@ -484,10 +508,9 @@ impl Driver {
     async fn leave(&mut self) {
         let read = timeout(WIND_DOWN, self.parts.storage.load(self.parts.account.clone(), Core::root_keys())).await;
         let (Ok(Ok((keys, records))), Ok(seed)) = (read, fresh_seed()) else { return };
-        let Ok(core) = Core::restore(self.parts.config.clone(), seed, keys.into_iter().zip(records).collect()) else {
+        if self.replace_core(seed, keys.into_iter().zip(records).collect()).is_err() {
             return;
-        };
-        self.core = core;
+        }
         self.fault = None;
         self.drain();
         self.wind_down().await;
@@ -546,6 +569,15 @@ impl Driver {
         }
         for waiting in std::mem::take(&mut self.sends).into_values().flatten() {
             let _ = waiting.send(Err(end.into()));
+        }
+    }
+}
+
+/// A task that panics has noted what it was told; it is what makes the panic come again.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.pass_on(&mut self.core);
         }
     }
 }

@@ -4,7 +4,8 @@ use crate::profile::ProfileError;
 use crate::transport::{ProxyError, TrustError};
 use whatsio_core::api::{MessageId, Misuse};
 use whatsio_core::client::RestoreError;
-use whatsio_store::{InvalidAccountId, LoadError};
+use whatsio_store::recording::RecordingError;
+use whatsio_store::{InvalidAccountId, KeyError, LoadError};
 
 /// Why a client could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,12 @@ pub enum StartError {
     /// The writer's thread could not be started.
     #[error("the store's writer cannot be started: {0}")]
     Writer(#[from] std::io::Error),
+    /// The recording that was asked for cannot be made.
+    #[error("cannot record: {0}")]
+    Recording(RecordingError),
+    /// The recording's key is not to be had.
+    #[error("cannot record: {0}")]
+    RecordingKey(#[from] KeyError),
     /// The core refused to connect.
     #[error(transparent)]
     Misuse(#[from] Misuse),

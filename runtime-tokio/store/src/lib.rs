@@ -2,13 +2,15 @@
 //!
 //! Owns: the two calls every store answers ([`Store`]), the embedded default ([`SqliteStore`]), which seals what it keeps
 //! under a key from a [`KeySource`], one that forgets ([`MemoryStore`]), the thread that merges the commits of all accounts
-//! ([`Writer`]), and sessions as files that move between stores ([`transfer`]). Deliberately does not know
-//! what a record means, nor tokio: every call blocks, and hosts of any kind put it on a thread of their own.
+//! ([`Writer`]), sessions as files that move between stores ([`transfer`]), and recordings as files ([`recording`]).
+//! Deliberately does not know what a record means, nor tokio: every call blocks, and hosts of any kind put it on a thread
+//! of their own.
 
 mod account;
 mod conformance;
 pub mod foreign;
 mod memory;
+pub mod recording;
 mod seal;
 mod sqlite;
 mod store;

@@ -1,7 +1,7 @@
 //! Says what is wrong with a session and what to do about it.
 
 use super::session::{State, state};
-use crate::args::{DoctorArgs, Global};
+use crate::args::{DoctorArgs, Global, RecordArgs};
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::{report, session};
@@ -157,7 +157,7 @@ async fn connected(global: &Global, args: &DoctorArgs, found: &mut Findings) {
     let [primary, secondary, tertiary] = profile.version;
     let url = global.relay.as_ref().unwrap_or(&profile.url);
     found.ok("profile", format!("announces version {primary}.{secondary}.{tertiary} to {url}"));
-    let (client, mut events) = match session::start_linked(global).await {
+    let (client, mut events) = match session::start_linked(global, &RecordArgs::default()).await {
         Ok(started) => started,
         Err(failure) => return found.failure("connection", &failure),
     };

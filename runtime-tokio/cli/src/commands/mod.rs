@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod link;
 pub(crate) mod relay;
+pub(crate) mod replay;
 pub(crate) mod send;
 pub(crate) mod session;
 pub(crate) mod watch;

@@ -21,7 +21,7 @@ pub(crate) async fn run(global: &Global, args: SendArgs) -> Result<ExitCode, Fai
         return Err(Failure::Other("there is nothing to say: the text is empty".into()));
     }
     let chats = Chats::open(global)?;
-    let (client, mut events) = session::start_linked(global).await?;
+    let (client, mut events) = session::start_linked(global, &args.recording).await?;
     let sending = async {
         let queued = client.queue(&to, content::text(&text), None).await?;
         until_reported(&client, &mut events, &chats, queued.id()).await

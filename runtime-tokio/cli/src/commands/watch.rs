@@ -13,7 +13,7 @@ use whatsio::api::{Event, Recommendation};
 use whatsio::{Client, Events};
 
 pub(crate) async fn run(global: &Global, args: WatchArgs) -> Result<ExitCode, Failure> {
-    let (client, mut events) = session::start_linked(global).await?;
+    let (client, mut events) = session::start_linked(global, &args.recording).await?;
     let chats = Chats::open(global)?;
     let result = watch(&args, &client, &mut events, &chats).await;
     client.shutdown().await;

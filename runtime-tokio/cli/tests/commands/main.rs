@@ -10,5 +10,6 @@
 mod chats;
 mod doctor;
 mod link;
+mod replay;
 mod secrets;
 mod support;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use whatsio::api::{DeviceOutcome, Event, MessageId, ReceiptKind, SendReport};
 use whatsio::relay::RelayServer;
-use whatsio::{Client, Events, content};
+use whatsio::{Client, Events, KeySource, Recording, content};
 use whatsio_core::types::Jid;
 use whatsio_store::SqliteStore;
 
@@ -32,6 +32,7 @@ impl Device {
         way: Way,
         server: &RelayServer,
         folder: &Path,
+        record: Option<&Path>,
         board: &Arc<Board>,
     ) -> Result<Self, Failure> {
         let path = folder.join(format!("{name}.db"));
@@ -41,6 +42,9 @@ impl Device {
             (Way::Tls, Some(url), Some(pem)) => builder.relay(url, server.root_key()).trust_pem(pem),
             _ => builder.relay(server.url(), server.root_key()),
         };
+        if let Some(folder) = record {
+            builder = builder.record(recording(folder, name));
+        }
         let (client, events) = builder.start().await?;
         let reader = tokio::spawn(read_events(name, client.clone(), events, Arc::clone(board)));
         Ok(Self { name, client, board: Arc::clone(board), reader })
@@ -89,6 +93,14 @@ impl Device {
             None => Ok(report),
         }
     }
+}
+
+/// Each start of a device is a recording of its own.
+fn recording(folder: &Path, name: Name) -> Recording {
+    let path = |number: u32| folder.join(format!("{name}-{number}.rec"));
+    let number = (1..=u32::MAX).find(|number| !path(*number).exists()).unwrap_or(1);
+    let redacted = folder.join(format!("{name}-{number}.redacted"));
+    Recording::sealed(path(number), KeySource::File(folder.join("key"))).and_redacted(redacted)
 }
 
 async fn read_events(name: Name, client: Client, mut events: Events, board: Arc<Board>) {

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::style::Style;
 use device::{Device, Way};
 use ledger::{Board, Name};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ const DESKTOP: Name = "bob-desktop";
 
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let folder = tempfile::tempdir().map_err(|source| Failure::Write { path: std::env::temp_dir(), source })?;
+    if let Some(path) = &args.record {
+        std::fs::create_dir_all(path).map_err(|source| Failure::Write { path: path.clone(), source })?;
+    }
     let server = RelayServer::bind(RelayOptions::default()).await?;
     let demo = Demo {
         server,
@@ -31,6 +35,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         started: Instant::now(),
         style: Style::of_stdout(),
         messages: args.messages,
+        record: args.record,
     };
     demo.play().await
 }
@@ -42,6 +47,7 @@ struct Demo {
     started: Instant,
     style: Style,
     messages: u32,
+    record: Option<PathBuf>,
 }
 
 /// Who is there.
@@ -95,7 +101,7 @@ impl Demo {
     }
 
     async fn start(&self, name: Name, way: Way) -> Result<Device, Failure> {
-        Device::start(name, way, &self.server, self.folder.path(), &self.board).await
+        Device::start(name, way, &self.server, self.folder.path(), self.record.as_deref(), &self.board).await
     }
 
     /// Messages both ways at once.

@@ -22,7 +22,7 @@ pub(crate) async fn run(global: &Global, args: LinkArgs) -> Result<ExitCode, Fai
         return Err(Failure::Usage("--custom takes eight of 1-9, A-H, J-N, P, Q, R, S, T, V, W, X, Y, Z"));
     }
     let phone = if args.scan { Some(Phone::of(global, args.phone.as_deref().or(number.as_deref()))?) } else { None };
-    let (client, mut events) = session::start(global).await?;
+    let (client, mut events) = session::start(global, &args.recording).await?;
     if let Some(identity) = client.identity().await? {
         eprintln!("already linked");
         println!("{}", identity.jid);
