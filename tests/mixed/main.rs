@@ -40,30 +40,31 @@ fn main() -> ExitCode {
 }
 
 fn repeat(seed: u64, whole: bool) -> ExitCode {
-    let plan = Plan::draw(seed);
-    let outcome = mixed::run(&plan, true);
-    let Some(failure) = outcome.failure else {
-        for line in &outcome.lines {
-            println!("{line}");
-        }
-        println!("seed {seed} passes: {:?}", outcome.tally);
-        return ExitCode::SUCCESS;
-    };
-    let (shortest, failure) = if whole { (plan, failure) } else { mixed::shrink(&plan) };
-    let outcome = mixed::run(&shortest, true);
+    let outcome = mixed::run(&Plan::draw(seed), true);
+    if outcome.failure.is_some() {
+        explain(seed, whole, usize::MAX);
+        return ExitCode::FAILURE;
+    }
     for line in &outcome.lines {
         println!("{line}");
     }
-    println!(
-        "\nseed {seed} fails: {failure}\nwith {:?}, {:?} and {} steps:",
-        shortest.accounts,
-        shortest.quality,
-        shortest.steps.len()
-    );
-    for step in &shortest.steps {
+    println!("seed {seed} passes: {:?}", outcome.tally);
+    ExitCode::SUCCESS
+}
+
+/// Prints the shortest way to the failure, and the last lines of what happened on it.
+fn explain(seed: u64, whole: bool, most_lines: usize) {
+    let plan = Plan::draw(seed);
+    let plan = if whole { plan } else { mixed::shrink(&plan).0 };
+    let outcome = mixed::run(&plan, true);
+    for line in outcome.lines.iter().skip(outcome.lines.len().saturating_sub(most_lines)) {
+        println!("{line}");
+    }
+    println!("\nseed {seed} fails: {}", outcome.failure.unwrap_or_default());
+    println!("with {:?}, {:?} and {} steps:", plan.accounts, plan.quality, plan.steps.len());
+    for step in &plan.steps {
         println!("  {:>9} ms  {:?}", step.at, step.act);
     }
-    ExitCode::FAILURE
 }
 
 fn search(args: &Args) -> ExitCode {
@@ -97,6 +98,9 @@ fn search(args: &Args) -> ExitCode {
         failed.len(),
         total.into_inner().unwrap()
     );
+    if let Some(first) = failed.first() {
+        explain(*first, false, 60);
+    }
     for seed in &failed {
         println!("repeat: cargo run --profile seeds -p whatsio-tests --example mixed -- --seed {seed}");
     }

@@ -1,6 +1,7 @@
 //! One device: a store that outlives processes, the processes, and an application that remembers what it has taken.
 
 use super::dice::Dice;
+use super::keys::PrivateKeys;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use whatsio_core::api::{Commit, CommitError, Config, Epoch, EventId, Key, MessageId, Record, Space};
@@ -71,6 +72,8 @@ pub(super) struct Store {
     pub(super) lies: bool,
     /// Every event that was ever in the inbox, as it was written.
     pub(super) kept: Vec<Bytes>,
+    /// Private keys that were ever written.
+    pub(super) private_keys: PrivateKeys,
 }
 
 /// The application's own durable memory.
@@ -167,6 +170,7 @@ impl Store {
                     if key.space == Space::Inbox {
                         self.kept.push(record.0.clone());
                     }
+                    self.private_keys.learn(key, record);
                     self.records.insert(key.clone(), record.clone());
                 }
                 None => {

@@ -6,9 +6,11 @@
 //! [`run`] runs one seed; a seed that fails comes with the command that repeats it and the shortest list of steps that
 //! still fails.
 
+mod acts;
 mod device;
 mod dice;
 mod engine;
+mod keys;
 mod ledger;
 mod oracles;
 mod plan;

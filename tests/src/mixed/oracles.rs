@@ -24,11 +24,14 @@ pub(super) fn frame(bytes: &Bytes) {
     assert!(!contains(bytes, MARK.as_bytes()), "a text is in a frame");
 }
 
-/// Not even inside the tunnel to the server.
-pub(super) fn stanza(node: &Node) {
+/// Neither a text nor a private key, not even inside the tunnel to the server.
+pub(super) fn stanza(world: &Mixed, device: &Jid, node: &Node) {
+    let keys = world.device_of(device).map(|device| &device.store.private_keys);
     let mut rest = vec![node];
     while let Some(node) = rest.pop() {
         if let Some(bytes) = node.bytes() {
+            let is_told = keys.is_some_and(|keys| keys.is_in(&bytes));
+            assert!(!is_told, "the server sees a private key in <{}>", node.tag);
             assert!(!contains(&bytes, MARK.as_bytes()), "the server sees a text in <{}>", node.tag);
         }
         rest.extend(node.children());
@@ -76,8 +79,7 @@ pub(super) fn answered(world: &Mixed, device: &Jid, stanza: &Node) {
     if matches!(kind.as_deref(), Some("retry" | "enc_rekey_retry" | "read" | "read-self" | "peer_msg")) {
         return;
     }
-    let by = |device_: &&super::device::Device| device_.linked.as_ref().is_some_and(|linked| linked.jid == *device);
-    let Some(found) = world.devices.iter().find(by) else { return };
+    let Some(found) = world.device_of(device) else { return };
     for id in ids_of(stanza) {
         assert!(found.store.has_kept(&id), "{kind:?} for {id} was sent before anything about it was durable");
     }
@@ -88,16 +90,36 @@ fn ids_of(stanza: &Node) -> Vec<String> {
     stanza.text("id").into_iter().chain(listed).map(|id| id.to_string()).collect()
 }
 
-/// How often each stanza was delivered on the present connection of each device, and how often it was answered.
+/// How often each stanza was delivered on the present connection of each device, and how often it was answered; and how
+/// much each device asks for.
 #[derive(Default)]
 pub(super) struct Answers {
     delivered: BTreeMap<(Jid, String, String), (u32, u32)>,
+    retries: BTreeMap<(Jid, String), u32>,
+    requests: BTreeMap<Jid, usize>,
+    logins: BTreeMap<Jid, usize>,
 }
+
+/// Times that a device may ask for one message again.
+const MOST_RETRIES: u32 = 5;
 
 impl Answers {
     /// A connection begins.
     pub(super) fn begin(&mut self, device: &Jid) {
         self.delivered.retain(|(known, ..), _| known != device);
+        *self.logins.entry(device.clone()).or_default() += 1;
+    }
+
+    /// Nobody asks without end: some requests for each login, some for each message.
+    pub(super) fn are_few(&self, messages: usize) {
+        for (device, requests) in &self.requests {
+            let logins = self.logins.get(device).copied().unwrap_or(0);
+            let most = 30 + 8 * logins + 6 * messages;
+            assert!(
+                *requests <= most,
+                "{device:?} made {requests} requests, with {logins} logins and {messages} messages"
+            );
+        }
     }
 
     pub(super) fn overhear(&mut self, device: &Jid, sent: bool, stanza: &Node) {
@@ -108,6 +130,14 @@ impl Answers {
                 self.delivered.entry((device.clone(), tag.to_owned(), id)).or_default().0 += 1;
             }
             return;
+        }
+        if tag == "iq" && stanza.text("xmlns").is_some_and(|about| about != "w:p") {
+            *self.requests.entry(device.clone()).or_default() += 1;
+        }
+        if tag == "receipt" && stanza.text("type").is_some_and(|kind| kind == "retry") {
+            let asked = self.retries.entry((device.clone(), id.clone())).or_default();
+            *asked += 1;
+            assert!(*asked <= MOST_RETRIES, "{id} was asked for {asked} times");
         }
         let (class, ids) = match tag {
             "ack" => (stanza.text("class").map(|class| class.to_string()).unwrap_or_default(), vec![id]),
@@ -230,10 +260,15 @@ pub(super) fn at_the_end(world: &Mixed) {
     counters(&world.relay);
     let unfinished = unfinished(world);
     assert!(unfinished.is_empty(), "at the end: {}", unfinished.join("; "));
+    for (number, device) in world.devices.iter().enumerate() {
+        let is_blind = device.linked.is_some() && !device.store.private_keys.is_telling();
+        assert!(!is_blind, "device {number} has private keys that the oracle does not know");
+    }
     let refused = world.ledger.sends.values().find(|sent| sent.is_refused);
     assert!(refused.is_none() || refuses(world), "refused for no reason: {refused:?}");
     order_of_sending(world);
     order_of_showing(world);
+    world.answers.are_few(world.ledger.sends.len());
 }
 
 /// In each chat the server gets messages in the order in which the application sent them; of two under way, the second

@@ -132,6 +132,7 @@ impl Mixed {
         }
         match event {
             Event::QrShown { text, .. } => {
+                self.devices[pid.device].store.private_keys.show(&text);
                 let at = now + 300 + self.dice.below(8_000);
                 self.later(at, Happening::Scan(pid.device, text));
             }
