@@ -232,7 +232,10 @@ pub(super) fn unfinished(world: &Mixed) -> Vec<String> {
             continue;
         }
         for receiver in world.receivers(sent) {
-            if !world.devices[receiver].app.taken.contains(&sent.text) {
+            let app = &world.devices[receiver].app;
+            // Nobody is left who could send again what was damaged.
+            let is_beyond_repair = !is_still_linked && app.unread.contains(id);
+            if !app.taken.contains(&sent.text) && !is_beyond_repair {
                 found.push(format!("{:?} ({id}) has not come to device {receiver}", sent.text));
             }
         }
