@@ -229,6 +229,7 @@ fn connections_in_an_hour(seed: u8, fault: StreamFault, application_insists: boo
     let device = device(&world, ann);
     let end = world.now.mono + HOUR;
     while world.now.mono < end {
+        assert!(world.hosts[ann.0].opens.len() < 100, "it comes back again and again");
         if is_up(&world, ann) {
             world.relay.end_stream(world.now, &device, fault);
             world.settle();
