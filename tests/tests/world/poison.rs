@@ -166,7 +166,7 @@ fn poison_every_position(seed: u8, pass: usize) {
                     statuses.push(id.clone());
                 }
                 if matches!(poison, Poison::EndlessId) {
-                    id = id.repeat(30);
+                    id = id.repeat(60);
                 }
                 poisoned(&mut world, &mut friend, &to, &id, poison)
             } else {
