@@ -3,6 +3,7 @@
 mod conversation;
 mod damage;
 mod group;
+mod limits;
 mod pairwise;
 mod records;
 
