@@ -231,4 +231,78 @@ mod tests {
         assert_eq!(all.find(&[1], &MessageId::new("10")).map(|asked| asked.count), Some(2));
         assert_eq!(Asked::open(&all.seal()), Ok(all));
     }
+
+    fn missing(since: u64) -> Missing {
+        let jid = Jid::lid("1");
+        Missing {
+            chat: jid.clone(),
+            sender: jid,
+            from_me: false,
+            timestamp: 1,
+            since,
+            times: 0,
+            asked_at: 0,
+            request: None,
+        }
+    }
+
+    #[test]
+    fn exactly_one_message_changes_and_one_that_was_forgotten_does_not_come_back() {
+        let mut all = Asked::default();
+        for (device, number) in [(1, 0), (2, 0), (1, 1)] {
+            all.remember(AskedMessage { device: vec![device], ..asked(number, 1) });
+        }
+        all.update(AskedMessage { read: true, ..asked(1, 5) });
+        let counts: Vec<(u32, bool)> = all.iter().map(|asked| (asked.count, asked.read)).collect();
+        assert_eq!(counts, [(1, false), (1, false), (5, true)]);
+        let before = all.clone();
+        all.update(asked(9, 7));
+        assert_eq!(all, before);
+    }
+
+    #[test]
+    fn messages_of_a_peer_that_turned_out_to_be_another_are_found_under_that() {
+        let mut all = Asked::default();
+        all.remember(AskedMessage { device: vec![1, 2, 0], ..asked(0, 1) });
+        all.remember(AskedMessage { device: vec![3, 4, 0], ..asked(0, 2) });
+        assert!(!all.rename(&[9], &[8]));
+        assert!(all.rename(&[1, 2], &[7]));
+        let counts = [&[7, 0][..], &[1, 2, 0], &[3, 4, 0]]
+            .map(|device| all.find(device, &MessageId::new("0")).map(|one| one.count));
+        assert_eq!(counts, [Some(1), None, Some(2)]);
+    }
+
+    #[test]
+    fn a_change_of_what_is_missing_is_told_if_any_was_made() {
+        let mut all = Asked::default();
+        for (number, since) in [(0, 5), (1, 6)] {
+            all.remember(AskedMessage { missing: Some(missing(since)), ..asked(number, 1) });
+        }
+        all.remember(asked(2, 1));
+        assert!(!all.change_missing(|_| false));
+        assert!(all.change_missing(|missing| missing.since == 5));
+        assert!(all.change_missing(|missing| missing.since == 6));
+        assert!(all.change_missing(|missing| {
+            missing.times += 1;
+            true
+        }));
+        assert_eq!(
+            all.iter().filter_map(|asked| asked.missing.as_ref()).map(|missing| missing.times).collect::<Vec<_>>(),
+            [1, 1]
+        );
+    }
+
+    #[test]
+    fn a_device_with_just_its_share_loses_nothing_to_others() {
+        let mut all = Asked::default();
+        for number in 0..MOST_OF_DEVICE {
+            all.remember(asked(number, 1));
+        }
+        for number in 0..=MOST - MOST_OF_DEVICE {
+            let device = vec![2, u8::try_from(number % 200).unwrap(), u8::try_from(number / 200).unwrap()];
+            all.remember(AskedMessage { device, ..asked(number, 1) });
+        }
+        assert_eq!(all.0.len(), MOST);
+        assert_eq!(all.find(&[1], &MessageId::new("0")), None, "nobody has more than a share, so the oldest goes");
+    }
 }

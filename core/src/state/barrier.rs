@@ -243,4 +243,57 @@ mod tests {
         assert!(barrier.answer(0, CommitId(99), Ok(())).is_err());
         assert!(barrier.answer(0, commit.id, Ok(())).is_ok());
     }
+
+    #[test]
+    fn what_waits_to_be_written_is_counted_until_it_is_durable() {
+        let mut barrier = Barrier::<u32>::new(Epoch(1));
+        assert!(barrier.is_idle() && !barrier.can_commit());
+        barrier.write(key(1), Some(Record(vec![0; 9].into())));
+        barrier.write(Key::new(Space::Session, vec![2; 5]), None);
+        assert_eq!(barrier.waiting_bytes(), 1 + 9 + 5);
+        assert!(barrier.can_commit() && !barrier.is_idle());
+        let commit = barrier.next_commit(0).unwrap();
+        barrier.write(key(3), Some(Record(vec![0; 2].into())));
+        assert_eq!(barrier.waiting_bytes(), 15 + 3);
+        assert!(!barrier.can_commit() && !barrier.is_idle(), "one commit in flight at a time");
+        let _ = barrier.answer(0, commit.id, Ok(()));
+        assert_eq!(barrier.waiting_bytes(), 3);
+        let commit = barrier.next_commit(0).unwrap();
+        assert!(!barrier.can_commit() && !barrier.is_idle());
+        assert!(
+            matches!(barrier.answer(0, commit.id, Ok(())), Ok(Verdict::Durable { generation: 2, keys, .. }) if keys == [key(3)])
+        );
+        assert!(barrier.is_idle() && barrier.waiting_bytes() == 0);
+    }
+
+    #[test]
+    fn an_effect_of_a_commit_that_is_durable_is_free_while_a_later_one_is_in_flight() {
+        let mut barrier = Barrier::new(Epoch(1));
+        barrier.write(key(1), None);
+        let first = barrier.generation();
+        let commit = barrier.next_commit(0).unwrap();
+        let _ = barrier.answer(0, commit.id, Ok(()));
+        barrier.write(key(2), None);
+        let second = barrier.generation();
+        barrier.next_commit(0).unwrap();
+        assert_eq!(barrier.hold(first, 1), Some(1));
+        assert_eq!(barrier.hold(second, 2), None);
+    }
+
+    #[test]
+    fn every_commit_has_an_id_of_its_own_and_pauses_grow_to_a_limit() {
+        let mut barrier = Barrier::<u32>::new(Epoch(1));
+        barrier.write(key(1), None);
+        let (mut now, mut ids, mut pauses) = (0, std::collections::BTreeSet::new(), Vec::new());
+        for _ in 0..12 {
+            let commit = barrier.next_commit(now).unwrap();
+            assert!(ids.insert(commit.id), "{:?} again", commit.id);
+            let _ = barrier.answer(now, commit.id, Err(CommitError::Retry));
+            let deadline = barrier.deadline().unwrap();
+            pauses.push(deadline - now);
+            now = deadline;
+        }
+        assert_eq!(pauses[..3], [RETRY_FIRST_MS, 2 * RETRY_FIRST_MS, 4 * RETRY_FIRST_MS]);
+        assert_eq!(pauses[11], RETRY_LIMIT_MS);
+    }
 }

@@ -205,4 +205,35 @@ mod tests {
         cache.shrink_to(0, &BTreeSet::from([key(0)]));
         assert_eq!(cache.bytes(), once);
     }
+
+    #[test]
+    fn what_the_store_answers_is_taken_unless_it_was_written_since() {
+        let mut cache = Cache::default();
+        let key = |id: u8| Key::new(Space::Session, vec![id; 4]);
+        let record = |byte: u8| Some(Record(vec![byte; 10].into()));
+        cache.fill(key(1), record(1));
+        assert_eq!(cache.bytes(), ENTRY_OVERHEAD + 2 * 4 + 10);
+        assert!(matches!(cache.lookup(&key(1)), Lookup::Known(found, DURABLE) if found == record(1)));
+        cache.put(key(1), record(2), 7);
+        cache.fill(key(1), record(3));
+        assert!(matches!(cache.lookup(&key(1)), Lookup::Known(found, 7) if found == record(2)));
+        assert_eq!(cache.bytes(), ENTRY_OVERHEAD + 2 * 4 + 10);
+    }
+
+    #[test]
+    fn the_record_that_was_used_longest_ago_goes_first() {
+        let mut cache = Cache::default();
+        let key = |id: u8| Key::new(Space::Session, vec![id]);
+        for id in 0..4 {
+            cache.fill(key(id), None);
+        }
+        for id in [0, 2, 0, 1] {
+            cache.lookup(&key(id));
+        }
+        for (left, gone) in [(3, 3), (2, 2), (1, 0)] {
+            cache.shrink_to(left * (ENTRY_OVERHEAD + 2), &BTreeSet::new());
+            assert!(cache.lacks(&key(gone)), "{gone}");
+        }
+        assert!(!cache.lacks(&key(1)));
+    }
 }

@@ -585,4 +585,23 @@ mod tests {
             assert_eq!(Unhandled::open(&record), Ok(Unhandled(event)));
         }
     }
+
+    #[test]
+    fn record_ids_are_in_the_order_of_events() {
+        assert_eq!(record_id(0x0102), [0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn every_kind_of_receipt_reads_back_as_itself() {
+        for kind in [
+            ReceiptKind::Delivered,
+            ReceiptKind::Read,
+            ReceiptKind::ReadSelf,
+            ReceiptKind::Played,
+            ReceiptKind::Retry,
+            ReceiptKind::Other("new".into()),
+        ] {
+            assert_eq!(kind_of_word(word_of_kind(&kind).to_owned()), kind);
+        }
+    }
 }

@@ -242,3 +242,39 @@ impl Stored for Sequence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_ids_are_in_the_order_of_sends() {
+        assert_eq!(record_id(0x0102), [0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn an_entry_is_open_while_it_waits_or_is_being_repaired() {
+        let mut entry = Entry::new(MessageId::new("1"), Jid::lid("1"), Bytes::new(), 1);
+        assert!(entry.is_open());
+        for state in [EntryState::Sent, EntryState::Failed, EntryState::Expired] {
+            entry.state = state;
+            assert!(!entry.is_open());
+        }
+        entry.repair = Some(Box::new(Repair { phash: String::new(), explained: false, devices: Vec::new() }));
+        assert!(entry.is_open());
+    }
+
+    #[test]
+    fn a_cursor_that_is_out_of_order_is_damaged() {
+        let cursor = |oldest, first, pending, next, behind: &[u64]| {
+            let behind = behind.iter().copied().collect();
+            OutboxCursor::open(&OutboxCursor { oldest, first, pending, next, behind }.seal()).is_ok()
+        };
+        assert!(cursor(1, 3, 4, 5, &[1, 2]) && cursor(3, 3, 3, 3, &[]));
+        assert!(!cursor(4, 3, 5, 6, &[]));
+        assert!(!cursor(1, 5, 4, 6, &[]));
+        assert!(!cursor(1, 3, 6, 5, &[]));
+        assert!(!cursor(1, 3, 4, 5, &[3]), "what is behind is before the first");
+        assert!(!cursor(1, 3, 4, 5, &[1, 4]));
+    }
+}

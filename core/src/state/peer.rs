@@ -321,3 +321,82 @@ impl Stored for PeerCounter {
         Ok(Self { first: found.first.unwrap_or(Self::default().first), next: found.next })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_ids_tell_peers_devices_and_groups_apart() {
+        let (one, two) = (PeerId(1), PeerId(0x0102));
+        assert_eq!(two.record_id(), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(one.device_id(0x0304), [0, 0, 0, 0, 0, 0, 0, 1, 3, 4]);
+        let id = sender_key_id(&Jid::group("7"), one, 2);
+        assert_eq!(id, [&one.device_id(2)[..], b"7@g.us"].concat());
+    }
+
+    #[test]
+    fn the_oldest_former_address_is_given_back_when_there_are_too_many() {
+        let mut peer = Peer::default();
+        let id = |number: usize| Bytes::from(format!("{number}@lid"));
+        for number in 0..MOST_FORMER {
+            assert_eq!(peer.remember_former(id(number)), None);
+        }
+        assert_eq!(peer.remember_former(id(3)), None, "it is remembered already");
+        assert_eq!(peer.former.len(), MOST_FORMER);
+        assert_eq!(peer.remember_former(id(99)), Some(id(0)));
+        assert_eq!(peer.former.len(), MOST_FORMER);
+    }
+
+    #[test]
+    fn the_newest_folded_numbers_are_remembered_once_each() {
+        let mut peer = Peer::default();
+        peer.remember_folded([PeerId(1), PeerId(2), PeerId(1)]);
+        assert_eq!(peer.folded, [PeerId(1), PeerId(2)]);
+        peer.remember_folded((3..=10).map(PeerId));
+        assert_eq!(peer.folded, (3..=10).map(PeerId).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_address_and_name_of_a_peer_has_one_alias() {
+        let mut peer = Peer { pn: Some(Jid::pn("1")), lid: Some(Jid::lid("2")), ..Peer::default() };
+        peer.username = Username::parse("Ann");
+        peer.remember_former(Bytes::from_static(b"3@lid"));
+        let ids: Vec<Bytes> = peer.alias_ids().collect();
+        assert_eq!(ids, ["1@s.whatsapp.net", "2@lid", "@ann", "3@lid"]);
+        for same in [Server::Hosted, Server::LegacyUser] {
+            assert_eq!(alias_id(&Jid::new("1", same).with_device(3)), ids[0]);
+        }
+        assert_eq!(alias_id(&Jid::new("2", Server::HostedLid)), ids[1]);
+        assert_eq!(alias_id(&Jid::new("2", Server::Messenger)), "2@msgr");
+    }
+
+    #[test]
+    fn an_address_that_is_too_long_for_a_store_is_kept_under_its_hash() {
+        let of_length = |length: usize| Jid::pn("1".repeat(length - "@s.whatsapp.net".len()));
+        assert_eq!(alias_id(&of_length(LONGEST_ID)).len(), LONGEST_ID);
+        let id = alias_id(&of_length(LONGEST_ID + 1));
+        assert_eq!((id.len(), id[0]), (33, b'#'));
+        assert_ne!(id, alias_id(&of_length(LONGEST_ID + 2)));
+    }
+
+    #[test]
+    fn a_statement_counts_against_another_by_who_made_it_and_when() {
+        let claim = |source, learned| Claim { source, learned };
+        let (phone, server) = (AliasSource::PhoneMapping, AliasSource::Usync);
+        for (new, standing, supersedes, refreshes) in [
+            (claim(server, 10), claim(server, 10), true, false),
+            (claim(server, 9), claim(server, 10), false, false),
+            (claim(phone, 11), claim(server, 10), false, false),
+            (claim(phone, 11), claim(AliasSource::Met, 10), true, true),
+            (claim(server, 10), claim(phone, 10), true, true),
+            (claim(server, 9), claim(phone, 10), false, false),
+            (claim(server, 10 + REFRESHED_S), claim(server, 10), true, false),
+            (claim(server, 11 + REFRESHED_S), claim(server, 10), true, true),
+            (claim(phone, 11 + REFRESHED_S), claim(server, 10), false, false),
+        ] {
+            assert_eq!(new.supersedes(&standing), supersedes, "{new:?} {standing:?}");
+            assert_eq!(new.refreshes(&standing), refreshes, "{new:?} {standing:?}");
+        }
+    }
+}

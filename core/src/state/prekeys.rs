@@ -170,4 +170,62 @@ mod tests {
         let counter = PreKeyCounter::open(&counter.seal()).unwrap();
         assert_eq!(counter.taken(), [1..1, LAST_UPLOADED + 1..LAST + 1], "and all may be there");
     }
+
+    #[test]
+    fn record_ids_follow_the_numbers() {
+        assert_eq!(record_id(0x0001_0203), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_oldest_keys_are_retired_beyond_a_number_and_so_many_at_once() {
+        let mut counter = PreKeyCounter::default();
+        for _ in 0..10 {
+            counter.take();
+        }
+        assert_eq!(counter.retire(10, 5), [0_u32; 0]);
+        assert_eq!(counter.retire(7, 2), [1, 2]);
+        assert_eq!(counter.retire(7, 2), [3]);
+        assert_eq!(counter.retire(7, 2), [0_u32; 0]);
+        assert_eq!(counter.retire(0, 9), [4, 5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn retiring_goes_around_with_the_ids() {
+        let mut counter = PreKeyCounter { next: 3, oldest: LAST_UPLOADED - 1, ..PreKeyCounter::default() };
+        assert_eq!(counter.retire(1, 9), [LAST_UPLOADED - 1, LAST_UPLOADED, 1]);
+        assert_eq!(counter.retire(1, 9), [0_u32; 0]);
+    }
+
+    #[test]
+    fn what_was_taken_over_counts_as_uploaded_as_far_as_the_other_client_said() {
+        let counter = PreKeyCounter::adopted(10, 5, [7]);
+        assert_eq!((counter.next, counter.unconfirmed, counter.uploaded), (10, 5, true));
+        assert_eq!(counter.unconfirmed(), [5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn every_id_that_may_have_been_taken_is_named() {
+        let counter = |next, unconfirmed| PreKeyCounter { next, unconfirmed, ..PreKeyCounter::default() };
+        let uploaded = |counter: PreKeyCounter| counter.taken()[0].clone();
+        assert_eq!(uploaded(counter(4, 4)), 1..4);
+        assert_eq!(uploaded(counter(4, 2)), 1..4);
+        assert_eq!(uploaded(counter(4, 9)), 1..LAST_UPLOADED + 1, "the ids went around");
+    }
+
+    #[test]
+    fn numbers_of_the_other_kind_are_no_counter() {
+        let counter = PreKeyCounter::default;
+        for damaged in [
+            PreKeyCounter { next: 0, ..counter() },
+            PreKeyCounter { next: LAST_UPLOADED + 1, ..counter() },
+            PreKeyCounter { unconfirmed: LAST_UPLOADED + 1, ..counter() },
+            PreKeyCounter { oldest: 0, ..counter() },
+            PreKeyCounter { next_private: LAST_UPLOADED, ..counter() },
+            PreKeyCounter { next_private: LAST + 1, ..counter() },
+        ] {
+            assert_eq!(PreKeyCounter::open(&damaged.seal()), Err(BadRecord), "{damaged:?}");
+        }
+        let last = PreKeyCounter { next: LAST_UPLOADED, next_private: LAST, ..counter() };
+        assert_eq!(PreKeyCounter::open(&last.seal()), Ok(last));
+    }
 }

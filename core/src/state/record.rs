@@ -40,3 +40,19 @@ pub(crate) fn open<M: Message + Default>(version: u8, record: &Record) -> Result
         _ => Err(BadRecord),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::outbox::OutboxCursor;
+
+    #[test]
+    fn a_record_of_a_version_that_is_not_known_is_bad() {
+        let record = OutboxCursor::default().seal();
+        assert!(OutboxCursor::open(&record).is_ok());
+        let mut bytes = record.0.to_vec();
+        bytes[0] = 9;
+        assert_eq!(OutboxCursor::open(&Record(bytes.into())), Err(BadRecord));
+        assert_eq!(OutboxCursor::open(&Record(Bytes::new())), Err(BadRecord));
+    }
+}

@@ -192,4 +192,16 @@ mod tests {
         assert_eq!(resends.asker(3_usize.to_be_bytes().to_vec()).map(|asker| asker.granted), Some(1));
         assert_eq!(Resends::open(&resends.seal()), Ok(resends));
     }
+
+    #[test]
+    fn record_ids_are_none_of_the_entries_own() {
+        assert_eq!(record_id(0x0102), [0, 0, 0, 0, 0, 0, 1, 2, b'r']);
+        assert_eq!(allowance_id(PeerId(0x0102)), [0, 0, 0, 0, 0, 0, 1, 2, b'a']);
+    }
+
+    #[test]
+    fn an_empty_budget_says_how_long_to_wait() {
+        let bucket = Allowance::full(1_000, 0);
+        assert_eq!([bucket.wait(1_000, 100), bucket.wait(1_070, 100), bucket.wait(1_200, 100)], [100, 30, 0]);
+    }
 }

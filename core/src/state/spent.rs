@@ -177,4 +177,43 @@ mod tests {
         }
         assert_eq!(spent.given.len(), MOST);
     }
+
+    #[test]
+    fn a_key_is_known_with_the_first_message_that_used_it() {
+        let mut spent = SpentPreKeys::default();
+        spent.note_used(7, 10, [1; 32]);
+        assert!(spent.was_used_with(7, &[1; 32]));
+        assert!(!spent.was_used_with(7, &[2; 32]) && !spent.was_used_with(8, &[1; 32]));
+        assert!(spent.is_used(7) && !spent.is_used(8));
+        spent.note_used(8, 11, [3; 32]);
+        spent.note_used(7, 12, [2; 32]);
+        assert!(spent.is_used(8) && spent.was_used_with(7, &[2; 32]) && !spent.was_used_with(7, &[1; 32]));
+    }
+
+    #[test]
+    fn exactly_as_many_used_keys_as_may_be_are_kept() {
+        let mut spent = SpentPreKeys::default();
+        for id in 0..256 {
+            spent.note_used(id, 0, [1; 32]);
+        }
+        assert_eq!(spent.retire(0), [0_u32; 0]);
+        spent.note_used(256, 0, [1; 32]);
+        assert_eq!(spent.retire(0), [0]);
+    }
+
+    #[test]
+    fn a_device_with_its_share_keeps_it_when_others_bring_too_many() {
+        let mut spent = SpentPreKeys::default();
+        // A share of 32 each for one device, and one key each for very many.
+        for id in 0..32 {
+            spent.note_given(id, 0, vec![1]);
+        }
+        for id in 32..257_u32 {
+            spent.note_given(id, 0, id.to_be_bytes().to_vec());
+        }
+        assert_eq!(spent.retire(0), [0], "nobody has more than a share, so the oldest goes");
+        spent.note_given(257, 0, vec![1]);
+        spent.note_given(258, 0, vec![1]);
+        assert_eq!(spent.retire(0), [1, 2]);
+    }
 }

@@ -226,4 +226,24 @@ mod tests {
         });
         assert_eq!(staged.depends_on, 4);
     }
+
+    #[test]
+    fn what_a_transaction_deletes_and_causes_is_handed_over_in_order() {
+        let mut cache = Cache::default();
+        cache.put(Number::key(vec![1]), Some(Number(1).seal()), DURABLE);
+        let mut rng = Rng::new(&Seed::new([0; 32]));
+        let mut txn = Txn::<u32, u32>::new(NOW, &mut rng, &mut cache);
+        txn.delete::<Number>(vec![1]);
+        assert_eq!(txn.read::<Number>(vec![1]), Ok(None));
+        txn.effect(1);
+        txn.change(2);
+        txn.effect(3);
+        let staged = txn.finish();
+        assert_eq!(staged.writes.get(&Number::key(vec![1])), Some(&None));
+        let changes = staged.changes.into_iter().map(|change| match change {
+            Change::Held(effect) => (true, effect),
+            Change::Inside(change) => (false, change),
+        });
+        assert_eq!(changes.collect::<Vec<_>>(), [(true, 1), (false, 2), (true, 3)]);
+    }
 }
