@@ -114,12 +114,13 @@ impl Node {
         })
     }
 
-    /// The attribute `key` as an address, whether it is one or the text of one.
+    /// The attribute `key` as an address, whether it is one or the text of one. `None` also for one that is not
+    /// [readable](Jid::is_readable).
     #[must_use]
     pub fn jid(&self, key: &str) -> Option<Jid> {
         match self.attr(key)? {
             Value::Text(text) => Jid::parse(text).ok(),
-            Value::Jid(jid) => Some(jid.clone()),
+            Value::Jid(jid) => Some(jid).filter(|jid| jid.is_readable()).cloned(),
         }
     }
 

@@ -175,7 +175,7 @@ impl<'t> NodeRef<'t> {
         };
         match entry.kind() {
             Kind::Bytes => self.bytes().map_or(Content::Absent, Content::Bytes),
-            Kind::Jid => ValueRef { tape: self.tape, entry }.jid().map_or(Content::Absent, Content::Jid),
+            Kind::Jid => ValueRef { tape: self.tape, entry }.typed_jid().map_or(Content::Absent, Content::Jid),
             _ => self.content_text().map_or(Content::Absent, |text| Content::Text(text.into())),
         }
     }
@@ -231,12 +231,13 @@ impl<'t> ValueRef<'t> {
         }
     }
 
-    /// The address, whether it came as one or as its text.
+    /// The address, whether it came as one or as its text. `None` also for one that could not be stored: its parts hold
+    /// what no address has, and its text would be no address or somebody else's.
     #[must_use]
     pub fn jid(self) -> Option<Jid> {
         match self.string() {
             Some(string) => string.with_text(Jid::parse).ok(),
-            None => self.typed_jid(),
+            None => self.typed_jid().filter(Jid::is_readable),
         }
     }
 

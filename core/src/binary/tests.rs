@@ -236,6 +236,22 @@ fn addresses_that_would_reach_somebody_else_are_refused() {
 }
 
 #[test]
+fn addresses_that_could_not_be_stored_are_not_taken_for_addresses() {
+    for jid in [Jid::pn("1:5"), Jid::lid("a@b"), Jid::pn("1.2"), Jid::group("9".repeat(300)), Jid::lid("\u{1}")] {
+        let node = Node::new("to").with("jid", jid.clone());
+        let inside = Node { content: Content::Jid(jid.clone()), ..Node::new("to") };
+        let frame = Node::new("list").with_children([node.clone(), inside.clone()]).encode(Role::Server).unwrap();
+        let tape = decode(&frame).unwrap();
+        let [first, second] = tape.root().children().collect::<Vec<_>>()[..] else { panic!("two children") };
+        assert_eq!(first.attrs().next().unwrap().1.jid(), None);
+        assert_eq!(second.content_jid(), None);
+        assert_eq!(node.jid("jid"), None);
+        // Whoever inspects it sees it all the same.
+        assert!(first.to_node() == node && second.to_node() == inside);
+    }
+}
+
+#[test]
 fn interop_addresses_differ_by_direction() {
     let node = Node::new("to").with("jid", Jid::new("bob", Server::Interop).with_device(2).with_integrator(7));
     let from_client = Bytes::from(node.encode(Role::Client).unwrap());

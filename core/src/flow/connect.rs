@@ -178,5 +178,5 @@ const USER_BYTES: usize = 128;
 
 /// Whether `jid` can be sent to: a user, by phone number or LID.
 pub(crate) fn is_user(jid: &Jid) -> bool {
-    (1..=USER_BYTES).contains(&jid.user().len()) && (jid.is_pn_family() || jid.is_lid_family())
+    (1..=USER_BYTES).contains(&jid.user().len()) && (jid.is_pn_family() || jid.is_lid_family()) && jid.is_readable()
 }

@@ -182,6 +182,26 @@ impl Jid {
         matches!(self.server, Server::Hosted | Server::HostedLid) || self.device == HOSTED_DEVICE
     }
 
+    /// Whether its text reads back as the same address, so that it can be stored. [`new`](Self::new) and the wire take
+    /// any texts for user and server; [`parse`](Self::parse) does not.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        if let Server::Other(server) = &self.server
+            && (server.is_empty() || server.contains('@') || is_malformed(server))
+        {
+            return false;
+        }
+        if self.integrator != 0 && self.server != Server::Interop {
+            return false;
+        }
+        if self.user.is_empty() {
+            return self.device == 0 && self.integrator == 0;
+        }
+        let is_old_form = matches!(self.server, Server::Whatsapp | Server::Hosted) && self.user.contains('.');
+        let is_user = !self.user.contains(['@', ':']) && !is_malformed(&self.user) && !is_old_form;
+        is_user && (self.device <= 0xFF || !self.server.has_device_byte())
+    }
+
     /// The form used in participant hashes: `user.0:device@server`, with the device even if it is 0.
     #[must_use]
     pub fn full_form(&self) -> String {
@@ -272,7 +292,8 @@ fn is_bot_number(user: &str) -> bool {
     in_range("1313555", 4) || in_range("131655500", 2)
 }
 
-/// The canonical text: `user:device@server`, without the device when it is 0, the server alone without a user.
+/// The canonical text: `user:device@server`, without the device when it is 0, the server alone without a user. An unknown
+/// server alone keeps its `@`: without it, it would not read back.
 impl std::fmt::Display for Jid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.user.is_empty() {
@@ -284,6 +305,8 @@ impl std::fmt::Display for Jid {
             if self.device != 0 {
                 write!(f, ":{}", self.device)?;
             }
+        }
+        if !self.user.is_empty() || matches!(self.server, Server::Other(_)) {
             f.write_str("@")?;
         }
         f.write_str(self.server.as_str())
@@ -312,6 +335,25 @@ impl std::str::FromStr for Jid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_readable_if_its_text_reads_back() {
+        let servers = ["s.whatsapp.net", "lid", "hosted", "interop", "g.us", "msgr", "new", "a@b", "", "n\n"];
+        let users = ["", "1", "1.0", "1:2", "a@b", "7-x", "s.whatsapp.net", "\u{7}", &"9".repeat(256)];
+        for (server, user) in servers.iter().flat_map(|server| users.iter().map(move |user| (server, user))) {
+            for (device, integrator) in [(0, 0), (5, 0), (300, 0), (0, 4), (5, 4)] {
+                let jid = Jid::new(*user, Server::of(server)).with_device(device).with_integrator(integrator);
+                let reads_back = Jid::parse(&jid.to_string()).is_ok_and(|again| again == jid);
+                assert_eq!(jid.is_readable(), reads_back, "{jid}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_server_alone_reads_back_from_its_text() {
+        let jid = Jid::parse("@new.example").unwrap();
+        assert_eq!(Jid::parse(&jid.to_string()), Ok(jid));
+    }
 
     #[test]
     fn debug_form_hides_the_user() {
