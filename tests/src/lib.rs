@@ -9,6 +9,7 @@
     reason = "test code: a panic is a failed test"
 )]
 
+pub mod fuzz;
 pub mod leaks;
 pub mod mixed;
 pub mod puppet;
