@@ -209,6 +209,7 @@ impl Mixed {
             at: now,
             is_queued: false,
             ends: Vec::new(),
+            left_out: Vec::new(),
             is_sent: false,
             is_refused: false,
             is_probe,

@@ -1,7 +1,7 @@
 //! What was sent and what became of it, as someone who sees everything knows it.
 
 use std::collections::BTreeMap;
-use whatsio_core::api::{EventId, SendReport, SendResult};
+use whatsio_core::api::{DeviceOutcome, EventId, SendReport, SendResult};
 use whatsio_core::types::Jid;
 
 /// Every send of a run, by message id.
@@ -37,6 +37,8 @@ pub(super) struct Sent {
     pub(super) is_sent: bool,
     /// The server said that it does not take it.
     pub(super) is_refused: bool,
+    /// Devices, by number, for which nothing went out as the report says.
+    pub(super) left_out: Vec<u16>,
     /// Sent when nothing went wrong any more.
     pub(super) is_probe: bool,
 }
@@ -61,6 +63,9 @@ impl Ledger {
         }
         assert!(sent.ends.len() == 1, "{} has ended twice, for {}", sent.text, sent.device);
         sent.is_sent = report.is_sent();
+        let is_reached = |outcome: &DeviceOutcome| matches!(outcome, DeviceOutcome::Sent | DeviceOutcome::Repaired);
+        let left_out = report.devices.iter().filter(|(_, outcome)| !is_reached(outcome));
+        sent.left_out = left_out.map(|(jid, _)| jid.device()).collect();
         sent.is_refused = matches!(report.result, SendResult::Refused { .. });
     }
 

@@ -3,7 +3,7 @@
 use super::Pid;
 use super::device::Process;
 use super::engine::Mixed;
-use super::plan::{Act, Wrong};
+use super::plan::{Act, Step, Wrong};
 use crate::world::text_in;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -235,7 +235,10 @@ pub(super) fn unfinished(world: &Mixed) -> Vec<String> {
             let app = &world.devices[receiver].app;
             // Nobody is left who could send again what was damaged.
             let is_beyond_repair = !is_still_linked && app.unread.contains(id);
-            if !app.taken.contains(&sent.text) && !is_beyond_repair {
+            // The server refused what it takes to reach this device, and the report says so.
+            let number = world.devices[receiver].linked.as_ref().map(|linked| linked.jid.device());
+            let is_told = number.is_some_and(|number| sent.left_out.contains(&number)) && refuses_something(world);
+            if !app.taken.contains(&sent.text) && !is_beyond_repair && !is_told {
                 found.push(format!("{:?} ({id}) has not come to device {receiver}", sent.text));
             }
         }
@@ -246,6 +249,11 @@ pub(super) fn unfinished(world: &Mixed) -> Vec<String> {
 /// Whether the server was told to refuse messages.
 fn refuses(world: &Mixed) -> bool {
     world.plan.steps.iter().any(|step| matches!(step.act, Act::Server(Wrong::Refuse(..))))
+}
+
+fn refuses_something(world: &Mixed) -> bool {
+    let is_refusal = |step: &Step| matches!(step.act, Act::Server(Wrong::Refuse(..) | Wrong::Fail(..)));
+    world.plan.steps.iter().any(is_refusal)
 }
 
 /// What is sent when all is well is read without asking again.

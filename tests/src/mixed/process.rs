@@ -63,8 +63,11 @@ impl Mixed {
     fn carry_out(&mut self, pid: Pid, output: Output) {
         let now = self.now;
         self.tally.crossings += 1;
-        let bytes = format!("{pid:?}>{output:?}");
-        self.transcript.note(now, bytes.as_bytes(), || format!("{} > {output:?}", name(pid)));
+        // The bytes of frames are noted below.
+        if !matches!(output, Output::Frame(_)) {
+            let bytes = format!("{pid:?}>{output:?}");
+            self.transcript.note(now, bytes.as_bytes(), || format!("{} > {output:?}", name(pid)));
+        }
         match output {
             Output::Load(request) => self.load(pid, request),
             Output::Commit(commit) => {
