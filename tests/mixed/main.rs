@@ -1,4 +1,4 @@
-//! Runs the mixed world: `cargo run --profile seeds -p whatsio-tests --example mixed -- --seeds 100000`.
+//! Runs the mixed world: `cargo run --profile seeds -p whatsio-tests --bin mixed -- --seeds 100000`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
@@ -102,7 +102,7 @@ fn search(args: &Args) -> ExitCode {
         explain(*first, false, 60);
     }
     for seed in &failed {
-        println!("repeat: cargo run --profile seeds -p whatsio-tests --example mixed -- --seed {seed}");
+        println!("repeat: cargo run --profile seeds -p whatsio-tests --bin mixed -- --seed {seed}");
     }
     println!("{} passed, {} failed", run - failed.len() as u64, failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
