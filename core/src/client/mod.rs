@@ -628,10 +628,12 @@ impl Client {
     fn taken_over(&mut self, left: Left) {
         self.live.me = left.me;
         self.live.restriction = left.restriction;
-        let mut jobs: Vec<Job> = chunks(left.inbox.start, left.inbox.end).map(Job::Replay).collect();
+        let at_once = usize::try_from(RECALL_AT_ONCE).unwrap_or(1);
+        let (behind, window) = left.inbox;
+        let mut jobs: Vec<Job> = behind.chunks(at_once).map(|some| Job::Replay(some.to_vec())).collect();
+        jobs.extend(chunks(window.start, window.end).map(|some| Job::Replay(some.collect())));
         let (behind, window) = left.outbox;
         let behind: Vec<u64> = behind.into_iter().collect();
-        let at_once = usize::try_from(RECALL_AT_ONCE).unwrap_or(1);
         jobs.extend(behind.chunks(at_once).map(|some| Job::Recall(some.to_vec())));
         jobs.extend(chunks(window.start, window.end).map(|some| Job::Recall(some.collect())));
         if !left.has_account {

@@ -9,14 +9,15 @@ use crate::signal::{Archive, LocalIdentity, PreKeyBundle, RegistrationId, Sessio
 use crate::stanza::NumberChange;
 use crate::state::peer::{Alias, AliasSource, Claim, PeerId, alias_id, username_id};
 use crate::state::ratchets::{Identity, IdentitySeen};
+use crate::state::spent::{self, SpentPreKeys};
 use crate::state::{Cache, DURABLE, Miss, Staged};
 use crate::types::{Jid, Now, Seed, Server, Username};
 
 pub(super) const NOW: Now = Now { mono: 0, unix: 1_790_000_000_000 };
 
-/// A store that has everything at hand, as a client's cache is after its loads.
+/// A store that has everything at hand, as a client's cache is after its loads; and how many loads that took.
 #[derive(Default)]
-pub(super) struct Memory(Cache);
+pub(super) struct Memory(Cache, pub(super) usize);
 
 impl Memory {
     pub(super) fn run<T>(&mut self, mut act: impl FnMut(&mut Txn<'_>) -> Result<T, Miss>) -> T {
@@ -32,6 +33,7 @@ impl Memory {
                     return value;
                 }
                 Err(Miss) => {
+                    self.1 += 1;
                     for key in txn.into_missing() {
                         self.0.fill(key, None::<Record>);
                     }
@@ -142,6 +144,25 @@ fn sessions_of_the_phone_and_of_known_companions_are_kept_when_an_own_address_is
     memory.run(|txn| own(txn, &pn("1"), Some(&lid("9")), server(2_000)));
     assert_eq!(kept(&mut memory, PeerId::SELF, 0), (Some(known[0].1), 0, Some(known[0].1)));
     assert_eq!(kept(&mut memory, PeerId::SELF, 2), (None, 1, Some(known[1].1)));
+}
+
+#[test]
+fn what_the_devices_of_a_peer_were_given_counts_for_the_one_it_turns_out_to_be() {
+    let mut memory = Memory::default();
+    let (old, new) = (memory.run(|txn| resolve(txn, &pn("1"))), memory.run(|txn| resolve(txn, &lid("9"))));
+    let given = |devices: [Vec<u8>; 3]| {
+        let mut spent = SpentPreKeys::default();
+        (1..).zip(devices).for_each(|(id, device)| spent.note_given(id, 5, device));
+        spent
+    };
+    let other = PeerId(77).device_id(1);
+    let before = given([old.device_id(1), other.clone(), old.device_id(2)]);
+    memory.run(|txn| {
+        txn.write(spent::ID, &before);
+        pair(txn, &pn("1"), &lid("9"), server(1_000))
+    });
+    let after = memory.run(|txn| txn.read::<SpentPreKeys>(spent::ID));
+    assert_eq!(after, Some(given([new.device_id(1), other, new.device_id(2)])));
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(crate) fn take_over(txn: &mut Txn<'_>, live: &Live, roots: &[Key]) -> Result
     txn.change(Step::TakenOver(Left {
         has_account,
         me: linked.map(|linked| Me { pn: linked.pn, lid: linked.lid }),
-        inbox: inbox.first..inbox.next,
+        inbox: (inbox.behind, inbox.first..inbox.next),
         outbox: (outbox.behind, outbox.pending..outbox.next),
         restriction,
     }));

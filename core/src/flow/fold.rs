@@ -13,6 +13,7 @@ use crate::state::devices::DeviceList;
 use crate::state::peer::{Alias, Peer, PeerId, alias_id, username_id};
 use crate::state::ratchets::{Identity, IdentitySeen};
 use crate::state::resends::{Allowance, allowance_id};
+use crate::state::spent::{self, SpentPreKeys};
 use crate::state::tokens::ContactTokens;
 use crate::state::{Miss, Stored};
 use bytes::Bytes;
@@ -41,6 +42,7 @@ pub(crate) fn fold(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Mi
     move_unless_better::<Allowance>(txn, [from, to].map(allowance_id), |_, _| true)?;
     join_tokens(txn, from, to)?;
     rename_asked(txn, from, to)?;
+    rename_given(txn, from, to)?;
 
     take_addresses(txn, from, to, &old, &mut new)?;
     new.devices.extend(old.devices);
@@ -124,6 +126,16 @@ fn rename_asked(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Miss>
         && asked.rename(&from.record_id(), &to.record_id())
     {
         txn.write(asked::ID, &asked);
+    }
+    Ok(())
+}
+
+/// What a device was given counts for it under whichever address.
+fn rename_given(txn: &mut Txn<'_>, from: PeerId, to: PeerId) -> Result<(), Miss> {
+    if let Some(mut spent) = txn.read::<SpentPreKeys>(spent::ID)?
+        && spent.rename(&from.record_id(), &to.record_id())
+    {
+        txn.write(spent::ID, &spent);
     }
     Ok(())
 }

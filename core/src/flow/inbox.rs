@@ -20,18 +20,18 @@ pub(crate) fn deliver(txn: &mut Txn<'_>, event: Event) -> Result<(), Miss> {
 /// Forgets an event that the application has taken.
 pub(crate) fn handled(txn: &mut Txn<'_>, live: &Live, id: u64) -> Result<(), Miss> {
     let mut cursor = txn.read::<InboxCursor>(CURSOR_ID)?.unwrap_or_default();
-    cursor.first = live.inbox.iter().copied().find(|unhandled| *unhandled != id).unwrap_or(cursor.next);
+    cursor.settle(live.inbox.iter().copied().filter(|unhandled| *unhandled != id));
     txn.write(CURSOR_ID, &cursor);
     txn.delete::<Unhandled>(record_id(id));
     txn.change(Step::Handled(id));
     Ok(())
 }
 
-/// Emits again, after a restart, what was not handled in the window `ids`.
-pub(crate) fn replay(txn: &mut Txn<'_>, ids: std::ops::Range<u64>) -> Result<(), Miss> {
+/// Emits again, after a restart, those of `ids` that were not handled.
+pub(crate) fn replay(txn: &mut Txn<'_>, ids: &[u64]) -> Result<(), Miss> {
     use crate::state::Stored;
-    txn.expect(ids.clone().map(|id| Unhandled::key(record_id(id))))?;
-    for id in ids {
+    txn.expect(ids.iter().map(|id| Unhandled::key(record_id(*id))))?;
+    for &id in ids {
         if let Some(Unhandled(event)) = txn.read::<Unhandled>(record_id(id))? {
             txn.change(Step::Unhandled(id));
             txn.effect(Effect::Event(Envelope { id: EventId(id), event, durable: true }));

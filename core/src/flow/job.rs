@@ -74,7 +74,7 @@ pub(crate) enum Job {
     /// Delete the counters of an account that is gone; nothing else is left of it.
     WipeCounters,
     /// After a restart: events that were not handled.
-    Replay(Range<u64>),
+    Replay(Vec<u64>),
     /// After a restart: sends that were not acknowledged.
     Recall(Vec<u64>),
 }
@@ -208,7 +208,7 @@ pub(crate) fn run(txn: &mut Txn<'_>, live: &Live, config: &Config, job: &Job) ->
         Job::Send { sequence, chat, settled } => return send::send(txn, live, *sequence, *chat, settled),
         Job::Resend { request, settled } => return retry::resend(txn, live, &config.limits, request, settled),
         Job::AskPhone { phone, settled } => return placeholder::ask(txn, live, &config.limits, phone, settled),
-        Job::Replay(ids) => inbox::replay(txn, ids.clone())?,
+        Job::Replay(ids) => inbox::replay(txn, ids)?,
         Job::Recall(sequences) => return send::recall(txn, sequences),
     }
     Ok(())

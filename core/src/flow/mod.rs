@@ -165,8 +165,8 @@ pub(crate) struct Left {
     /// Whether there is an account at all.
     pub(crate) has_account: bool,
     pub(crate) me: Option<Me>,
-    /// Events that were not handled.
-    pub(crate) inbox: Range<u64>,
+    /// Events that were not handled: single ones, then some of a window.
+    pub(crate) inbox: (Vec<u64>, Range<u64>),
     /// Sends that the server may not have: single ones, then all of a window.
     pub(crate) outbox: (BTreeSet<u64>, Range<u64>),
     pub(crate) restriction: Option<Restriction>,

@@ -13,7 +13,7 @@ use crate::message::Scanned;
 use crate::stanza::IncomingAck;
 use crate::state::Miss;
 use crate::state::outbox::{CURSOR_ID, Entry, EntryState, OutboxCursor, Repair, Sequence, record_id};
-use crate::state::peer::PeerId;
+use crate::state::peer::{Alias, Peer, PeerId, alias_id};
 use crate::state::resends::{self, Resends};
 use crate::types::Jid;
 use bytes::Bytes;
@@ -91,6 +91,7 @@ fn again(txn: &mut Txn<'_>, live: &Live, sequence: u64, entry: &Entry, op: OpId)
 pub(crate) fn give_up(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     use crate::state::Stored;
     txn.expect(live.outbox.keys().map(|sequence| Entry::key(record_id(*sequence))))?;
+    expect_chats(txn, live)?;
     for (sequence, progress) in &live.outbox {
         let Some(entry) = txn.read::<Entry>(record_id(*sequence))? else { continue };
         let result = entry.taken.map_or(SendResult::Unlinked, |timestamp| SendResult::Accepted { timestamp });
@@ -113,10 +114,26 @@ pub(crate) fn recall(txn: &mut Txn<'_>, sequences: &[u64]) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Says that who the chats of all open sends belong to will be read, so that it takes two loads and not two for each.
+fn expect_chats(txn: &mut Txn<'_>, live: &Live) -> Result<(), Miss> {
+    use crate::state::Stored;
+    let mut chats = Vec::with_capacity(live.outbox.len());
+    for sequence in live.outbox.keys() {
+        chats.extend(txn.read::<Entry>(record_id(*sequence))?.map(|entry| alias_id(&entry.chat)));
+    }
+    txn.expect(chats.iter().cloned().map(Alias::key))?;
+    let mut peers = Vec::with_capacity(chats.len());
+    for chat in chats {
+        peers.extend(txn.read::<Alias>(chat)?.map(|alias| Peer::key(alias.peer.record_id())));
+    }
+    txn.expect(peers)
+}
+
 /// Puts everything that the server has not taken in line again, in the order in which it was accepted.
 pub(crate) fn resume(txn: &mut Txn<'_>, live: &Live) -> Result<(), Stop> {
     use crate::state::Stored;
     txn.expect(live.outbox.keys().map(|sequence| Entry::key(record_id(*sequence))))?;
+    expect_chats(txn, live)?;
     for sequence in live.outbox.keys() {
         if let Some(entry) = txn.read::<Entry>(record_id(*sequence))? {
             let peer = peers::of(txn, live, &entry.chat)?;
@@ -351,4 +368,31 @@ fn forget_old(txn: &mut Txn<'_>, live: &Live, limits: &Limits, cursor: &mut Outb
         cursor.oldest += 1;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Me;
+    use crate::flow::addresses_tests::Memory;
+
+    #[test]
+    fn a_full_outbox_is_resumed_and_given_up_in_a_handful_of_loads() {
+        let chat = |number: u64| Jid::lid((1_000 + number).to_string());
+        let mut live = Live { me: Some(Me { pn: Jid::pn("1"), lid: None }), ..Live::default() };
+        for act in [resume, give_up] {
+            let mut memory = Memory::default();
+            for number in 1..=100 {
+                live.outbox.insert(number, Progress::default());
+                memory.run(|txn| {
+                    let entry = Entry::new(MessageId::new(number.to_string()), chat(number), Bytes::new(), 0);
+                    txn.write(record_id(number), &entry);
+                    Ok(())
+                });
+            }
+            let before = memory.1;
+            memory.run(|txn| act(txn, &live).map_err(|_| Miss));
+            assert!(memory.1 - before <= 8, "{} loads", memory.1 - before);
+        }
+    }
 }

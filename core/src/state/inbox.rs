@@ -20,16 +20,40 @@ pub(crate) fn record_id(id: u64) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
-/// The window of events: unhandled ones are at or above `first`, the next one gets `next`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The window of events: unhandled ones are at or above `first`, the next one gets `next`. Those that the window has left
+/// behind are named one by one: one event that is never handled must not make a restart read all that came since.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InboxCursor {
     pub(crate) first: u64,
     pub(crate) next: u64,
+    /// Unhandled events before `first`, ascending.
+    pub(crate) behind: Vec<u64>,
 }
+
+/// How far back the window begins at most, unless too many events are behind it.
+const WINDOW: u64 = 256;
+
+/// Events that may be left behind.
+const MOST_BEHIND: usize = 256;
 
 impl Default for InboxCursor {
     fn default() -> Self {
-        Self { first: 1, next: 1 }
+        Self { first: 1, next: 1, behind: Vec::new() }
+    }
+}
+
+impl InboxCursor {
+    /// Moves the window to where `unhandled` events, ascending, are.
+    pub(crate) fn settle(&mut self, unhandled: impl Iterator<Item = u64>) {
+        self.behind.clear();
+        self.first = self.next;
+        for id in unhandled {
+            if self.next.saturating_sub(id) <= WINDOW || self.behind.len() >= MOST_BEHIND {
+                self.first = id;
+                break;
+            }
+            self.behind.push(id);
+        }
     }
 }
 
@@ -43,6 +67,8 @@ struct CursorRecord {
     first: u64,
     #[prost(uint64, tag = "2")]
     next: u64,
+    #[prost(uint64, repeated, tag = "3")]
+    behind: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -207,13 +233,14 @@ impl Stored for InboxCursor {
     const SPACE: Space = Space::Account;
 
     fn seal(&self) -> Record {
-        let Self { first, next } = *self;
-        seal(VERSION, &CursorRecord { first, next })
+        let Self { first, next, ref behind } = *self;
+        seal(VERSION, &CursorRecord { first, next, behind: behind.clone() })
     }
 
     fn open(record: &Record) -> Result<Self, BadRecord> {
-        let CursorRecord { first, next } = open(VERSION, record)?;
-        if first <= next { Ok(Self { first, next }) } else { Err(BadRecord) }
+        let CursorRecord { first, next, behind } = open(VERSION, record)?;
+        let is_behind = behind.is_sorted() && behind.last().is_none_or(|last| *last < first);
+        if first <= next && is_behind { Ok(Self { first, next, behind }) } else { Err(BadRecord) }
     }
 }
 
@@ -576,6 +603,20 @@ mod tests {
             })));
         }
         samples
+    }
+
+    #[test]
+    fn an_event_that_is_never_handled_does_not_hold_the_window() {
+        let mut cursor = InboxCursor { next: 5_000, ..InboxCursor::default() };
+        cursor.settle([3, 9, 4_990].into_iter());
+        assert_eq!((cursor.first, cursor.behind.as_slice()), (4_990, &[3, 9][..]));
+        assert_eq!(InboxCursor::open(&cursor.seal()).as_ref(), Ok(&cursor));
+        cursor.settle([9].into_iter());
+        assert_eq!((cursor.first, cursor.behind.as_slice()), (5_000, &[9][..]));
+        cursor.settle((0..300).chain([4_990]));
+        assert_eq!((cursor.first, cursor.behind.len()), (256, 256), "the rest is found by reading");
+        cursor.settle([4_900, 4_999].into_iter());
+        assert_eq!((cursor.first, cursor.behind.len()), (4_900, 0));
     }
 
     #[test]

@@ -78,6 +78,18 @@ impl SpentPreKeys {
         self.given.push_back(Given { id, at, device });
     }
 
+    /// Takes the devices whose records were named with `from` in front for those named with `to`; whether there were any.
+    pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
+        let mut renamed = false;
+        for given in &mut self.given {
+            if let Some(device) = given.device.strip_prefix(from) {
+                given.device = [to, device].concat();
+                renamed = true;
+            }
+        }
+        renamed
+    }
+
     /// Forgets keys whose time is over and gives them, so that they are deleted.
     pub(crate) fn retire(&mut self, now: u64) -> Vec<u32> {
         let mut retired = Vec::new();

@@ -132,3 +132,25 @@ fn answers_to_questions_never_asked_are_misuse_and_change_nothing() {
     assert!(matches!(client.handle(now, Input::Opened), Err(Misuse::WrongState(_))));
     assert!(client.is_connected());
 }
+
+#[test]
+fn one_event_that_is_never_handled_does_not_make_a_restart_read_all_that_came_since() {
+    let mut world = World::new(44);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    world.host(bob).manners.ignore_events = true;
+    world.send(ann, &world.pn(bob), "left");
+    world.settle();
+    let left = world.hosts[bob.0].events.last().map(|envelope| envelope.id).unwrap();
+    world.host(bob).manners.ignore_events = false;
+    for number in 0..700 {
+        world.send(ann, &world.pn(bob), &number.to_string());
+        world.settle();
+    }
+    let before = world.hosts[bob.0].events.len();
+    world.crash(bob);
+    let loads = world.hosts[bob.0].loads;
+    world.settle();
+    let came: Vec<_> = world.hosts[bob.0].events[before..].iter().map(|envelope| envelope.id).collect();
+    assert_eq!(came, [left]);
+    assert!(world.hosts[bob.0].loads - loads <= 6, "{} loads", world.hosts[bob.0].loads - loads);
+}
