@@ -17,6 +17,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The account that is meant when none is named.
+pub(crate) const DEFAULT_ACCOUNT: &str = "default";
+
 /// Options of every command that acts for an account.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Account and connection")]
@@ -33,7 +36,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, conflicts_with = "key_file")]
     pub(crate) plain_store: bool,
     /// Which account in the database.
-    #[arg(long, global = true, env = "WHATSIO_ACCOUNT", default_value = "default", value_name = "NAME")]
+    #[arg(long, global = true, env = "WHATSIO_ACCOUNT", default_value = DEFAULT_ACCOUNT, value_name = "NAME")]
     pub(crate) account: String,
     /// Talk to a relay instead of the real service: its WebSocket URL.
     #[arg(long, global = true, env = "WHATSIO_RELAY", value_name = "URL", value_hint = ValueHint::Url)]

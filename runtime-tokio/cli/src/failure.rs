@@ -50,6 +50,10 @@ pub(crate) enum Failure {
     Operation(OperationError),
     #[error("the client has ended: {0}")]
     Stopped(#[from] Stopped),
+    #[error("there is no database {0}")]
+    NoDatabase(PathBuf),
+    #[error("the first line of {0} is longer than any passphrase: is it the right file?")]
+    EndlessPassphrase(PathBuf),
     #[error("there is no account {0} in this database")]
     NoAccount(String),
     #[error("no passphrase was given, and there is no terminal to ask at")]

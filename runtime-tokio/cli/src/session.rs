@@ -73,6 +73,14 @@ pub(crate) fn open(global: &Global) -> Result<SqliteStore, Failure> {
     opened.map_err(|source| Failure::Store { path: global.store.clone(), source })
 }
 
+/// As [`open`], for commands that only look or take away: what is not there is not made for them.
+pub(crate) fn open_existing(global: &Global) -> Result<SqliteStore, Failure> {
+    if !global.store.exists() {
+        return Err(Failure::NoDatabase(global.store.clone()));
+    }
+    open(global)
+}
+
 /// Where the database's key comes from.
 pub(crate) fn key_source(global: &Global) -> KeySource {
     match &global.key_file {

@@ -259,3 +259,42 @@ fn database_is_sealed_unless_a_plain_one_is_asked_for_and_is_sealed_later_in_pla
     let err = fail(1, &mut list("hunter2"));
     assert!(err.contains("whatsio-store-key-v1") && !err.contains("hunter2"), "{err}");
 }
+
+#[test]
+fn commands_that_only_look_make_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands: [&[&str]; 5] = [&["list"], &["show"], &["export", "x"], &["reclaim", "--yes"], &["remove", "--yes"]];
+    for command in commands {
+        let said = fail(1, whatsio(folder.path()).arg("session").args(command));
+        assert!(said.contains("no database"), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn import_gives_the_account_the_name_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/store/passphrase-1.session");
+    let import = |arguments: &[&str]| {
+        let mut command = whatsio(folder.path());
+        command.env("WHATSIO_PASSPHRASE", "correct horse").args(["session", "import"]).args(arguments).arg(&file);
+        command
+    };
+    assert_eq!(succeed(&mut import(&["--account", "work"])), "work");
+    assert_eq!(succeed(&mut import(&["--as", "home"])), "home");
+    assert_eq!(succeed(&mut import(&["--as", "one", "--account", "another"])), "one");
+    assert_eq!(succeed(&mut import(&[])), "me");
+}
+
+#[test]
+fn a_passphrase_file_without_an_end_is_no_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x"), "a session").unwrap();
+    for (text, is_endless) in
+        [("x".repeat(4097), true), ("x".repeat(4096), false), (format!("x\n{}", "y".repeat(9000)), false)]
+    {
+        std::fs::write(folder.path().join("secret"), text).unwrap();
+        let said = fail(1, whatsio(folder.path()).args(["session", "import", "x", "--passphrase-file", "secret"]));
+        assert_eq!(said.contains("longer than any passphrase"), is_endless, "{said}");
+    }
+}

@@ -37,6 +37,11 @@ fn main() -> ExitCode {
 
 async fn suite() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let unknown: Vec<&String> = arguments.iter().filter(|argument| !is_known(argument)).collect();
+    if !unknown.is_empty() {
+        eprintln!("not understood: {unknown:?}; known are:\n{}", known().join("\n"));
+        return ExitCode::from(2);
+    }
     let pairs: Vec<&String> = arguments.iter().filter(|argument| argument.contains('-')).collect();
     let part = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     let (mut passed, mut failed) = (0, 0);
@@ -63,6 +68,18 @@ async fn suite() -> ExitCode {
     }
     println!("{passed} passed, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Everything that can be asked for.
+fn known() -> Vec<String> {
+    let parts = ["matrix", "import", "kill", "kill=N"].map(str::to_owned).into_iter();
+    let pair = |sender: actor::Kind| actor::Kind::ALL.map(|receiver| format!("{}-{}", sender.name(), receiver.name()));
+    parts.chain(actor::Kind::ALL.into_iter().flat_map(pair)).collect()
+}
+
+fn is_known(argument: &str) -> bool {
+    let is_number = argument.strip_prefix("kill=").is_some_and(|number| number.parse::<u32>().is_ok());
+    is_number || (argument != "kill=N" && known().iter().any(|known| known.eq_ignore_ascii_case(argument)))
 }
 
 const KILLS: u32 = 200;

@@ -163,17 +163,27 @@ fn make(path: &Path, key: &StoreKey) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&beside)?;
+    let text = Zeroizing::new(format!("{}\n", key.to_text().as_str()));
     let made = file
-        .write_all(Zeroizing::new(format!("{}\n", key.to_text().as_str())).as_bytes())
+        .write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        // A link, since it does not replace a file that appeared meanwhile; some file systems have none.
-        .and_then(|()| match fs::hard_link(&beside, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&beside, path),
-            linked => linked,
-        });
+        .and_then(|()| place(&options, path, text.as_bytes(), || fs::hard_link(&beside, path)));
     drop(fs::remove_file(&beside));
     made?;
     Folder::of(path)?.sync()
+}
+
+/// Gives the whole file its name by a link, which never replaces a file that appeared meanwhile. Some file systems have
+/// none; there the file is made in its place, which replaces nothing either: at worst a crash leaves a piece of a key that
+/// was never used, and that is refused.
+fn place(new: &fs::OpenOptions, path: &Path, text: &[u8], link: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    match link() {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let mut file = new.open(path)?;
+            file.write_all(text).and_then(|()| file.sync_all())
+        }
+        linked => linked,
+    }
 }
 
 /// The folder of a file, open, to make the file's name durable. Windows does so by itself and cannot open folders.
@@ -207,6 +217,19 @@ mod tests {
         assert_eq!(source.existing().unwrap(), key);
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["x.db.key"]);
+    }
+
+    #[test]
+    fn without_links_a_key_that_appeared_meanwhile_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        let mut new = fs::OpenOptions::new();
+        new.write(true).create_new(true);
+        let none = || Err(io::Error::from(io::ErrorKind::Unsupported));
+        place(&new, &path, b"first", none).unwrap();
+        let second = place(&new, &path, b"second", none).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
     }
 
     #[cfg(unix)]

@@ -38,7 +38,7 @@ fn seal_all(connection: &mut Connection, source: &KeySource) -> Result<u64, Open
     if plain == 0 {
         return Ok(0);
     }
-    let seal = file::begin_seal(&transaction, source)?;
+    let seal = file::begin_seal(&transaction, &source.for_new()?)?;
     let accounts = {
         let mut statement = transaction.prepare("SELECT number, name FROM account")?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;

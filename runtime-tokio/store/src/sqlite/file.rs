@@ -1,6 +1,6 @@
 //! The file itself: its tables, its formats, its access rights and what makes a commit in it durable.
 
-use crate::seal::{KeyError, KeySource, Salt, Seal};
+use crate::seal::{KeyError, KeySource, Salt, Seal, StoreKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,6 +70,11 @@ pub(super) enum Mode<'a> {
 pub(super) const FORMAT: i64 = 2;
 /// Kept in `application_id`: "wsio".
 const APPLICATION: i64 = 0x7773_696f;
+/// Where SQLite keeps it in a file's head, and how long that head is.
+#[cfg(unix)]
+const APPLICATION_AT: usize = 68;
+#[cfg(unix)]
+const HEAD: usize = 100;
 /// How long a connection waits for another process before it says busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -116,20 +121,24 @@ pub(super) const SEALED_ROWS: &str = "
 
 /// Opens the writing connection, makes the file ours and gives the seal to use.
 pub(super) fn open(path: &Path, mode: Mode<'_>) -> Result<(Connection, Option<Seal>), OpenError> {
+    // Before there is a file: without a key nothing is left behind.
+    let key = match mode {
+        Mode::Sealed(source) if !path.exists() && has_folder(path) => Some(source.for_new()?),
+        _ => None,
+    };
     prepare_file(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let mut connection = connect(path)?;
-    let seal = claim(&mut connection, path, mode)?;
+    let seal = claim(&mut connection, path, mode, key)?;
     durable(&connection)?;
     connection.pragma_update(None, "cache_size", -2048)?;
     Ok((connection, seal))
 }
 
 /// Writes the salt and the check value of a store that becomes sealed.
-pub(super) fn begin_seal(transaction: &Transaction<'_>, source: &KeySource) -> Result<Seal, OpenError> {
-    let key = source.for_new()?;
+pub(super) fn begin_seal(transaction: &Transaction<'_>, key: &StoreKey) -> Result<Seal, OpenError> {
     let mut salt = Salt::default();
     getrandom::fill(&mut salt).map_err(|_| KeyError::NoRandomness)?;
-    let seal = Seal::new(&key, &salt);
+    let seal = Seal::new(key, &salt);
     transaction.execute_batch(SEALED_ROWS)?;
     transaction.execute(
         "INSERT INTO seal (one, salt, check_value) VALUES (1, ?1, ?2)",
@@ -146,7 +155,12 @@ pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(reader)
 }
 
-/// Creates the file readable by its owner only, before SQLite can; its log files inherit these rights.
+fn has_folder(path: &Path) -> bool {
+    path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir())
+}
+
+/// Creates the file readable by its owner only, before SQLite can; its log files inherit these rights. The rights of
+/// another program's file are left alone.
 fn prepare_file(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -154,13 +168,23 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
     {
         use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
         let file = options.mode(0o600).open(path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        if file.metadata()?.permissions().mode() & 0o077 != 0 && may_be_ours(&file)? {
             file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         }
         Ok(())
     }
     #[cfg(not(unix))]
     options.open(path).map(drop)
+}
+
+/// Whether the file is empty or says in its first page that it is ours.
+#[cfg(unix)]
+fn may_be_ours(mut file: &std::fs::File) -> std::io::Result<bool> {
+    use std::io::Read as _;
+    let mut head = Vec::with_capacity(HEAD);
+    std::io::Read::by_ref(&mut file).take(u64::try_from(HEAD).unwrap_or_default()).read_to_end(&mut head)?;
+    let application = head.get(APPLICATION_AT..).and_then(<[u8]>::first_chunk);
+    Ok(head.is_empty() || application.is_some_and(|bytes| i64::from(u32::from_be_bytes(*bytes)) == APPLICATION))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -172,7 +196,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Makes sure that the file is ours, of a format known here and sealed as asked; creates the tables in an empty one.
-fn claim(connection: &mut Connection, path: &Path, mode: Mode<'_>) -> Result<Option<Seal>, OpenError> {
+fn claim(
+    connection: &mut Connection,
+    path: &Path,
+    mode: Mode<'_>,
+    key: Option<StoreKey>,
+) -> Result<Option<Seal>, OpenError> {
     // Immediate, so that two processes cannot both find the file empty.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let number = |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -185,7 +214,7 @@ fn claim(connection: &mut Connection, path: &Path, mode: Mode<'_>) -> Result<Opt
                 transaction.execute_batch(PLAIN_ROWS)?;
                 None
             }
-            Mode::Sealed(source) => Some(begin_seal(&transaction, source)?),
+            Mode::Sealed(source) => Some(begin_seal(&transaction, &key.map_or_else(|| source.for_new(), Ok)?)?),
         };
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -246,6 +275,50 @@ fn durable(connection: &Connection) -> Result<(), OpenError> {
     // Deleted records are private keys as often as not, and what a sealed store was before it was sealed is plain:
     // overwrite what is freed.
     connection.pragma_update(None, "secure_delete", true)?;
+    // Sealing in place reads all plain records: none of them goes to a temporary file.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_plain_goes_to_a_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, _) = open(&folder.path().join("x.db"), Mode::Plain).unwrap();
+        let kept: i64 = connection.pragma_query_value(None, "temp_store", |row| row.get(0)).unwrap();
+        assert_eq!(kept, 2, "in memory");
+    }
+
+    #[test]
+    fn a_store_without_a_key_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let source = KeySource::callback(|| Err("the keychain is locked"));
+        assert!(matches!(open(&path, Mode::Sealed(&source)), Err(OpenError::Key(_))));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_rights_of_another_programs_file_are_left_alone_and_those_of_ours_narrowed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let widen = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let (theirs, notes, ours) = ["theirs.db", "notes.txt", "ours.db"].map(|name| folder.path().join(name)).into();
+        Connection::open(&theirs).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        std::fs::write(&notes, "milk").unwrap();
+        drop(open(&ours, Mode::Plain).unwrap());
+        for path in [&theirs, &notes, &ours] {
+            widen(path);
+        }
+        assert!(matches!(open(&theirs, Mode::Plain), Err(OpenError::Foreign(_))));
+        assert!(matches!(open(&notes, Mode::Plain), Err(OpenError::Database(_))));
+        assert!(open(&ours, Mode::Plain).is_ok());
+        assert_eq!([mode(&theirs), mode(&notes), mode(&ours)], [0o644, 0o644, 0o600]);
+    }
 }

@@ -10,7 +10,7 @@ use whatsio_store::transfer::{Export, export_file};
 
 pub(super) fn run(global: &Global, args: &ExportArgs) -> Result<ExitCode, Failure> {
     let account = account(global)?;
-    let store = session::open(global)?;
+    let store = session::open_existing(global)?;
     let lock = lock::lock(&args.lock, true)?;
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let export = Export {

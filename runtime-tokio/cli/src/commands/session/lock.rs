@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 const VARIABLE: &str = "WHATSIO_PASSPHRASE";
 /// No passphrase is longer; a file that is was given by mistake.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
+/// So much of the file is read: enough to see that its first line is too long.
+const READ: usize = LONGEST + 2;
 
 /// The lock for a new file, or for one that exists.
 pub(super) fn lock(args: &LockArgs, new: bool) -> Result<Lock, Failure> {
@@ -19,9 +21,16 @@ pub(super) fn lock(args: &LockArgs, new: bool) -> Result<Lock, Failure> {
     }
     if let Some(path) = &args.passphrase_file {
         let failed = |source| Failure::Read { path: path.clone(), source };
-        let mut text = Zeroizing::new(String::with_capacity(256));
-        std::fs::File::open(path).map_err(failed)?.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
-        return Ok(passphrase(text.lines().next().unwrap_or_default()));
+        let mut text = Zeroizing::new(Vec::with_capacity(READ));
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(u64::try_from(READ).unwrap_or_default()).read_to_end(&mut text).map_err(failed)?;
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.len() > LONGEST {
+            return Err(Failure::EndlessPassphrase(path.clone()));
+        }
+        let is_no_text = |source| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, source));
+        let line = std::str::from_utf8(line).map_err(is_no_text)?;
+        return Ok(passphrase(line.strip_suffix('\r').unwrap_or(line)));
     }
     if let Ok(text) = std::env::var(VARIABLE) {
         return Ok(passphrase(&Zeroizing::new(text)));

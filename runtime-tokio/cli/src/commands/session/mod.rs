@@ -71,7 +71,7 @@ struct ImportArgs {
     /// The exported file.
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
-    /// Name the account so; without this it keeps the name it had.
+    /// Name the account so; without this or `--account` it keeps the name it had.
     #[arg(long = "as", value_name = "NAME")]
     name: Option<AccountId>,
     /// Take a backup too: only right when the account has not run since, and never will elsewhere.

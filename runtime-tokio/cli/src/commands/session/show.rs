@@ -13,7 +13,7 @@ use whatsio_core::types::Seed;
 use whatsio_store::{AccountId, Administer, LoadError, SqliteStore, Standing, Store};
 
 pub(super) fn list(global: &Global, args: &ListArgs) -> Result<ExitCode, Failure> {
-    let store = session::open(global)?;
+    let store = session::open_existing(global)?;
     let mut accounts = Vec::new();
     for account in store.accounts()? {
         // One that was erased since is none, and neither is a list of chats.
@@ -39,7 +39,7 @@ pub(super) fn list(global: &Global, args: &ListArgs) -> Result<ExitCode, Failure
 
 pub(super) fn show(global: &Global, args: &ListArgs) -> Result<ExitCode, Failure> {
     let account = account(global)?;
-    let store = session::open(global)?;
+    let store = session::open_existing(global)?;
     let standing = store.standing(&account)?.ok_or_else(|| Failure::NoAccount(account.to_string()))?;
     let state = state(&store, &account)?;
     let identity = match &state {

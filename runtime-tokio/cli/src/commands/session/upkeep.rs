@@ -12,7 +12,7 @@ pub(super) fn seal(global: &Global) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage("--plain-store and `session seal` exclude each other"));
     }
     if !global.store.exists() {
-        return Err(Failure::Other(format!("there is no database {}", global.store.display())));
+        return Err(Failure::NoDatabase(global.store.clone()));
     }
     let sealed = SqliteStore::seal_in_place(&global.store, &session::key_source(global));
     match sealed.map_err(|source| Failure::Store { path: global.store.clone(), source })? {
@@ -24,7 +24,7 @@ pub(super) fn seal(global: &Global) -> Result<ExitCode, Failure> {
 
 pub(super) fn reclaim(global: &Global, args: &ConfirmedArgs) -> Result<ExitCode, Failure> {
     let account = account(global)?;
-    let store = session::open(global)?;
+    let store = session::open_existing(global)?;
     let standing = store.standing(&account)?.ok_or_else(|| Failure::NoAccount(account.to_string()))?;
     if standing.moved_unix_ms.is_none() {
         eprintln!("{account} was not moved away");
@@ -40,7 +40,7 @@ pub(super) fn reclaim(global: &Global, args: &ConfirmedArgs) -> Result<ExitCode,
 
 pub(super) fn remove(global: &Global, args: &ConfirmedArgs) -> Result<ExitCode, Failure> {
     let account = account(global)?;
-    let store = session::open(global)?;
+    let store = session::open_existing(global)?;
     if store.standing(&account)?.is_none() {
         return Err(Failure::NoAccount(account.to_string()));
     }
