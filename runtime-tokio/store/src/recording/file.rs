@@ -151,3 +151,32 @@ fn create(path: &Path) -> Result<File, RecordingError> {
         _ => RecordingError::Io { path: path.to_owned(), source },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use whatsio_core::api::Config;
+    use whatsio_core::client::Client;
+    use whatsio_core::types::Seed;
+
+    #[test]
+    fn disk_that_takes_nothing_is_an_error_and_not_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let mut sealed = SealedFile::create(&path, &StoreKey::from_bytes([1; 32]), 1 << 20).unwrap();
+        let mut redacted = RedactedFile::create(&folder.path().join("y"), 1 << 20).unwrap();
+        // A file that is open for reading only refuses every write, as a full disk does.
+        sealed.file = File::open(&path).unwrap();
+        redacted.file = File::open(&path).unwrap();
+        let entries = Client::create_recorded(Config::default(), Seed::new([1; 32]), 1 << 20).take_recorded();
+        assert!(sealed.write(&entries).is_err() && redacted.write(&entries).is_err());
+        assert!(sealed.finish(Ended::Stopped).is_err() && redacted.finish(Ended::Stopped).is_err());
+    }
+
+    #[test]
+    fn parts_that_are_no_recording_are_refused_by_the_redactor() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut redacted = RedactedFile::create(&folder.path().join("y"), 1 << 20).unwrap();
+        assert!(redacted.write(&[9; 100]).is_err());
+    }
+}
