@@ -142,6 +142,13 @@ fn frames_that_are_swapped_left_out_or_doubled_do_not_open() {
         fs::write(&path, [head, &body].concat()).unwrap();
         assert!(matches!(read(&path).1, Err(RecordingReadError::Altered { .. })), "{order:?}");
     }
+    // The kind is part of what opens: entries do not pass as an end, nor an end as entries.
+    for (frame, kind) in [(1, 2), (4, 1)] {
+        let mut body = frames.concat();
+        body[frames[..frame].concat().len()] = kind;
+        fs::write(&path, [head, &body].concat()).unwrap();
+        assert!(matches!(read(&path).1, Err(RecordingReadError::Altered { .. })), "{frame}");
+    }
 }
 
 #[test]
