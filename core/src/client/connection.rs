@@ -60,6 +60,8 @@ impl Client {
         self.live.available = false;
         self.live.uploading = false;
         self.live.issuing.clear();
+        // The server delivers the requests again.
+        self.live.resent.clear();
         self.live.activating = false;
         self.live.connection += 1;
         self.clocks.connection_ended();

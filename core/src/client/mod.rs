@@ -514,6 +514,12 @@ impl Client {
             Step::Drained => self.live.draining = false,
             Step::Uploading(uploading) => self.live.uploading = uploading,
             Step::Activating => self.live.activating = true,
+            Step::Resent(key, granted) => {
+                self.live.resent.insert(key, granted);
+            }
+            Step::ResendAnswered(key) => {
+                self.live.resent.remove(&key);
+            }
             Step::Issuing(peer) => {
                 self.live.issuing.insert(peer);
             }

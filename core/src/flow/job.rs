@@ -14,6 +14,7 @@ use crate::types::Jid;
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Work that must stay in order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +53,7 @@ pub(crate) enum Job {
     /// Encrypt and send the outbox entry; what could not be had is noted.
     Send { sequence: u64, chat: PeerId, settled: Settled },
     /// Send a message again, alone, to a device that asked for it.
-    Resend { request: Box<retry::Granted>, settled: Settled },
+    Resend { request: Arc<retry::Granted>, settled: Settled },
     /// Ask the phone for what could not be read.
     AskPhone { phone: Jid, settled: Settled },
     /// After a restore: this life of the account takes over.
@@ -237,7 +238,12 @@ fn run_inbound(txn: &mut Txn<'_>, live: &Live, config: &Config, incoming: &Incom
     match incoming {
         Incoming::Message(message) => receive::message(txn, live, message),
         Incoming::Receipt(receipt) => receipts::received(txn, live, &config.limits, receipt),
-        Incoming::Ack(ack) if ack.class == "message" => send::acked(txn, live, ack),
+        Incoming::Ack(ack) if ack.class == "message" => {
+            if !retry::answered(txn, live, ack) {
+                send::acked(txn, live, ack)?;
+            }
+            Ok(())
+        }
         Incoming::Notification(notification) => notifications::received(txn, live, notification),
         Incoming::Ib(news) => news.iter().try_for_each(|news| connect::informed(txn, live, news)),
         Incoming::Call(call) => {

@@ -1,11 +1,13 @@
 //! Volatile facts that flows read: what is true of this connection and this process only.
 
 use super::linking::LinkingNow;
+use super::retry::Granted;
 use super::trouble::Troubles;
 use crate::api::{DeviceOutcome, Epoch, OpId, Restriction};
 use crate::state::peer::PeerId;
 use crate::types::Jid;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Changed only by applied transactions and by the connection itself.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(crate) struct Live {
     pub(crate) outbox: BTreeMap<u64, Progress>,
     /// Contacts to whom a token is on its way.
     pub(crate) issuing: BTreeSet<PeerId>,
+    /// Messages sent again that the server has not answered, by id and device: the requests are acknowledged after it.
+    pub(crate) resent: BTreeMap<(String, Jid), Arc<Granted>>,
     /// What the server could not give lately.
     pub(crate) trouble: Troubles,
     /// What the server does not let the account do, when it last spoke of it.

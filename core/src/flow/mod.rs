@@ -56,6 +56,7 @@ use crate::state::{self, Miss};
 use crate::types::Jid;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A transaction as flows see it.
 pub(crate) type Txn<'a> = state::Txn<'a, Effect, Step>;
@@ -141,6 +142,10 @@ pub(crate) enum Step {
     Ready,
     /// The server has nothing more that waited.
     Drained,
+    /// A message was sent again, to this device under this id; the server has not answered.
+    Resent((String, Jid), Arc<retry::Granted>),
+    /// It has.
+    ResendAnswered((String, Jid)),
     /// A token is on its way to this contact.
     Issuing(state::peer::PeerId),
     /// It is there, or will not be.

@@ -6,15 +6,22 @@ use super::{bundles, fanout, inbox, peers, receipts};
 use crate::api::{Event, Limits, MessageId, UnanswerableReason as Reason, UnansweredRetry};
 use crate::message::{Classification, pad, wrap_device_sent};
 use crate::signal::{Archive, Session};
-use crate::stanza::{IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryRequest};
+use crate::stanza::{IncomingAck, IncomingReceipt, PreKeyBundle, ResentMessage, RetryKeys, RetryRequest};
 use crate::state::account::{self, Account};
 use crate::state::outbox::{Entry, EntryState, Sequence, record_id};
 use crate::state::peer::PeerId;
 use crate::state::resends::{self, Allowance, Asker, Resends};
 use crate::types::Jid;
+use std::sync::Arc;
+
+/// Messages sent again of which the server's answer is waited for; requests beyond that are acknowledged at once.
+const MOST_UNANSWERED: usize = 256;
+
+/// How long a server in trouble is left alone, in milliseconds.
+const TROUBLE_MS: u64 = 5_000;
 
 /// A request of a device that is granted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Granted {
     receipt: IncomingReceipt,
     pub(crate) device: Jid,
@@ -22,6 +29,14 @@ pub(crate) struct Granted {
     base_key: Option<[u8; 32]>,
     /// The session is of no use: another one is needed before anything is sent.
     renew: bool,
+    /// The server was in trouble: nothing is sent before this time on the monotonic clock.
+    not_before: u64,
+}
+
+impl Granted {
+    fn message_id(&self) -> &str {
+        self.receipt.retry.as_ref().map_or("", |request| request.id.as_str())
+    }
 }
 
 /// What may still be sent again of a message, to a device.
@@ -78,8 +93,8 @@ pub(crate) fn asked(
     // The same session at the second request: the device cannot use it, whatever it says.
     let renew = request.keys.is_none()
         && (is_stale(session.as_ref(), request) || (asker.granted > 0 && asker.base_key == base_key));
-    let granted = Granted { receipt: receipt.clone(), device: device.clone(), base_key, renew };
-    txn.change(Step::Enqueue(Job::Resend { request: Box::new(granted), settled: Settled::new() }));
+    let granted = Granted { receipt: receipt.clone(), device: device.clone(), base_key, renew, not_before: 0 };
+    txn.change(Step::Enqueue(Job::Resend { request: Arc::new(granted), settled: Settled::new() }));
     Ok(true)
 }
 
@@ -180,25 +195,50 @@ fn refuse(txn: &mut Txn<'_>, live: &Live, request: &RetryRequest, device: &Jid, 
     Ok(false)
 }
 
-/// Answers a device that asked for a message, and only then takes its request for answered: the server gets the message
-/// before the acknowledgement, so a connection that dies in between brings the request again.
+/// Answers a device that asked for a message. Its request is taken for answered when the server has taken the answer: if
+/// the connection dies before that, the request comes again.
 pub(crate) fn resend(
     txn: &mut Txn<'_>,
     live: &Live,
     limits: &Limits,
-    granted: &Granted,
+    granted: &Arc<Granted>,
     settled: &Settled,
 ) -> Result<(), Stop> {
-    answer(txn, live, limits, granted, settled)?;
-    receipts::acknowledge(txn, live, &granted.receipt);
+    let wait = granted.not_before.saturating_sub(txn.now.mono);
+    if wait > 0 {
+        return Err(Stop::Pause(wait));
+    }
+    let is_sent = answer(txn, live, limits, granted, settled)?;
+    let key = (granted.message_id().to_owned(), granted.device.clone());
+    if is_sent && live.resent.len() < MOST_UNANSWERED && !live.resent.contains_key(&key) {
+        txn.change(Step::Resent(key, Arc::clone(granted)));
+    } else {
+        receipts::acknowledge(txn, live, &granted.receipt);
+    }
     Ok(())
 }
 
+/// Takes the server's answer to a message that was sent again; false if it is about something else. A server that is in
+/// trouble is given the message once more after a pause, within the same budgets.
+pub(crate) fn answered(txn: &mut Txn<'_>, live: &Live, ack: &IncomingAck) -> bool {
+    let Some(device) = &ack.from else { return false };
+    let key = (ack.id.to_string(), device.clone());
+    let Some(granted) = live.resent.get(&key) else { return false };
+    txn.change(Step::ResendAnswered(key));
+    if ack.error.is_some_and(|code| matches!(code, 429 | 500..=599)) {
+        let later = Granted { not_before: txn.now.mono.saturating_add(TROUBLE_MS), ..Granted::clone(granted) };
+        txn.change(Step::Enqueue(Job::Resend { request: Arc::new(later), settled: Settled::new() }));
+    } else {
+        receipts::acknowledge(txn, live, &granted.receipt);
+    }
+    true
+}
+
 /// Sends a message again, alone and under its id, to a device that asked for it. A device that brought keys gets a new
-/// session; one that registered anew or has no session gets one from the server's bundle.
-fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, settled: &Settled) -> Result<(), Stop> {
-    let Granted { receipt, device, base_key, renew } = granted;
-    let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(()) };
+/// session; one that registered anew or has no session gets one from the server's bundle. False if nothing is sent.
+fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, settled: &Settled) -> Result<bool, Stop> {
+    let Granted { receipt, device, base_key, renew, .. } = granted;
+    let (Some(me), Some(request)) = (&live.me, &receipt.retry) else { return Ok(false) };
     let peer = peers::resolve(txn, device)?;
     let need = Need::Session(device.clone());
     if *renew && !settled.contains_key(&need) {
@@ -206,29 +246,29 @@ fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, se
     }
     // Keys that are not authentic start nothing, and whoever sent them gets nothing.
     if request.keys.is_some() && !is_repeated(txn, peer, device, request)? && !repair(txn, me, peer, device, request)? {
-        return Ok(());
+        return Ok(false);
     }
     let session_id = peer.device_id(device.device());
     // By its id: a send that ends late changes its place.
-    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(()) };
-    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(()) };
+    let Some(Sequence(sequence)) = txn.read::<Sequence>(request.id.as_str().to_owned())? else { return Ok(false) };
+    let Some(entry) = txn.read::<Entry>(record_id(sequence))? else { return Ok(false) };
     let budget = budget(txn, limits, sequence, &entry, peer, device)?;
     if !budget.is_left {
         // Others that asked before this were answered meanwhile.
         over_budget(txn, live, budget, request, device)?;
-        return Ok(());
+        return Ok(false);
     }
     spend(txn, budget, *base_key, request);
-    let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(()) };
-    let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(()) };
-    let Ok(class) = Classification::of(&entry.content) else { return Ok(()) };
+    let Some(mut session) = txn.read::<Session>(session_id.clone())? else { return Ok(false) };
+    let Some(account) = txn.read::<Account>(account::ID)? else { return Ok(false) };
+    let Ok(class) = Classification::of(&entry.content) else { return Ok(false) };
     let plaintext = if me.is_me(device) {
-        let Ok(copy) = wrap_device_sent(&entry.content, &entry.chat.to_string(), None) else { return Ok(()) };
+        let Ok(copy) = wrap_device_sent(&entry.content, &entry.chat.to_string(), None) else { return Ok(false) };
         pad(&copy, txn.rng)
     } else {
         pad(&entry.content, txn.rng)
     };
-    let Ok(ciphertext) = session.encrypt(&plaintext, &account.identity.public, txn.rng) else { return Ok(()) };
+    let Ok(ciphertext) = session.encrypt(&plaintext, &account.identity.public, txn.rng) else { return Ok(false) };
     txn.write(session_id, &session);
     let resent = ResentMessage {
         id: entry.id.clone(),
@@ -247,7 +287,7 @@ fn answer(txn: &mut Txn<'_>, live: &Live, limits: &Limits, granted: &Granted, se
         device_identity: account.linked.as_ref().map(|linked| linked.device_identity.clone()),
     };
     txn.send(live, &resent);
-    Ok(())
+    Ok(true)
 }
 
 /// Whether this request has repaired the session before and is delivered again. The device needs the key that it brought

@@ -396,3 +396,22 @@ fn a_request_that_is_delivered_twice_starts_one_session() {
         .collect();
     assert_eq!(base_keys[0], base_keys[1]);
 }
+
+#[test]
+fn a_message_sent_again_to_a_server_in_trouble_is_sent_again_when_that_is_over() {
+    let mut world = World::new(79);
+    let (ann, bob) = (world.add_linked(None), world.add_linked(None));
+    world.send(ann, &world.pn(bob), "before");
+    world.settle();
+    world.disconnect(bob);
+    let to = device(&world, bob);
+    world.relay.faults().damage_ciphertext(&to);
+    world.send(ann, &world.pn(bob), "precious");
+    world.settle();
+    world.relay.faults().refuse_messages(2, 503);
+    world.connect(bob);
+    world.pass_ms(1_000);
+    assert_eq!(world.texts(bob), ["before"]);
+    world.pass_ms(20_000);
+    assert_eq!(world.texts(bob), ["before", "precious"]);
+}
