@@ -627,7 +627,10 @@ impl Mixed {
     }
 
     fn counts(&self) -> Vec<(u32, u64, u64)> {
-        let count = |device: &Device| device.newest().map_or((0, 0, 0), |(life, p)| (life, p.frames, p.opens));
+        let count = |device: &Device| match device.newest() {
+            Some((life, process)) if device.linked.is_some() => (life, process.frames, process.opens),
+            _ => (0, 0, 0),
+        };
         self.devices.iter().map(count).collect()
     }
 
