@@ -208,6 +208,7 @@ impl Mixed {
             chat,
             at: now,
             is_queued: false,
+            submitted: 1,
             ends: Vec::new(),
             left_out: Vec::new(),
             is_sent: false,

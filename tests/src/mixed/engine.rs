@@ -193,7 +193,9 @@ impl Mixed {
         self.connect(pid);
         let unqueued: Vec<_> = self.devices[device].app.unqueued.iter().cloned().collect();
         for (id, to, text) in unqueued {
-            let _ = self.submit(pid, &id, &to, &text);
+            if self.submit(pid, &id, &to, &text).is_ok() {
+                self.ledger.submitted_again(id.as_str());
+            }
         }
         self.drain(pid);
     }
