@@ -190,6 +190,18 @@ fn the_most_telling_failure_of_all_states_is_what_the_sender_hears() {
 }
 
 #[test]
+fn a_message_in_order_leaves_the_archive_alone_even_where_it_is_at_hand() {
+    let (mut alice, bob) = pair();
+    let (mut session, mut archive) = (bob.session().unwrap(), Archive::default());
+    for _ in 0..2 {
+        let message = alice.encrypt(b"x");
+        let parsed = SignalMessage::parse(&message.bytes).unwrap();
+        let opened = session.decrypt(Some(&mut archive), &parsed, &bob.identity.public, JumpLimit::CONTACT).unwrap();
+        assert!(!opened.archive_changed && archive.is_empty());
+    }
+}
+
+#[test]
 fn an_answer_ends_the_preamble() {
     let (mut alice, mut bob) = (Device::new(1), Device::new(2));
     alice.initiate(bob.bundle());
@@ -262,11 +274,12 @@ fn one_sender_key_keeps_two_thousand_passed_keys() {
 fn bodies_that_are_not_whole_blocks_are_malformed() {
     let (mut alice, _) = pair();
     let genuine = alice.encrypt(b"x").bytes;
-    let group = group_key(1).encrypt(b"x", &mut rng(1)).unwrap();
+    let mut key = group_key(9);
+    let group = (0..3).map(|_| key.encrypt(b"x", &mut rng(1)).unwrap()).last().unwrap();
     let parsed = GroupMessage::parse(&group).unwrap();
-    assert_eq!((parsed.key_id(), parsed.iteration()), (1, 0));
-    let distribution = group_key(9).distribution();
-    assert_eq!((distribution.key_id(), distribution.iteration()), (9, 0));
+    assert_eq!((parsed.key_id(), parsed.iteration()), (9, 2));
+    let distribution = key.distribution();
+    assert_eq!((distribution.key_id(), distribution.iteration()), (9, 3));
     // The body is the last field before the code, or the signature: tag, length, 16 bytes.
     for (bytes, tail) in [(genuine, 8), (group, 64)] {
         let head = bytes.len() - tail - 17;
