@@ -3,13 +3,16 @@
 //! Where the two differ on purpose, and nowhere else, nodes are compared in a common form:
 //!
 //! * The other writes a text that reads as an address as one; ours never takes a text for an address. So values are
-//!   compared by their text, and a text that reads as an address by that address's. It does so even for tags and keys, which ours does not read, so here these hold no `@`.
-//! * The other has no address as content: it reads one as its text. And both read a text as bytes that is in no dictionary
-//!   and cannot be packed. So contents are compared by their bytes.
+//!   compared by their text, and a text that reads as an address by that address's. It does so even for tags and keys,
+//!   which ours does not read, so here these hold no `@`.
+//! * The other has no address as content: it reads one as its text, without the integrator of one on `interop`, so there
+//!   is none on `interop` here. And both read a text as bytes that is in no dictionary and cannot be packed. So contents
+//!   are compared by their bytes.
 //! * The other does not write the device of an address on `msgr`, nor any part of one on `interop` beside the user
 //!   unless it has an integrator; and a text that reads as one on `interop` it writes as a user with its integrator in
 //!   front. So such addresses are only read by it, not written.
-//! * The other writes as an address what is none, such as a text that ends in `@`. So it is given no such text.
+//! * The other writes as an address what is none, such as a text that ends in `@`, and drops an agent (`_0`) from one that
+//!   is. So of texts with an `@` it is given addresses with letters and digits only.
 //! * The other knows no other servers than its own list, which is ours without unknown ones.
 //! * An empty list of children and no content mean the same.
 
@@ -107,7 +110,10 @@ fn is_written_whole(jid: &Jid) -> bool {
 /// Whether it is a text for both, or an address that the other writes whole.
 fn is_plain(text: &str) -> bool {
     match Jid::parse(text) {
-        Ok(jid) => is_written_whole(&jid) && *jid.server() != Server::Interop,
+        Ok(jid) => {
+            let is_simple = jid.user().chars().all(|character| character.is_ascii_alphanumeric());
+            is_written_whole(&jid) && *jid.server() != Server::Interop && is_simple
+        }
         Err(_) => !text.contains('@'),
     }
 }
@@ -181,7 +187,10 @@ fn node(script: &mut Script<'_>, depth: usize) -> Node {
         0 => Content::Absent,
         1 => Content::Bytes(Bytes::copy_from_slice(script.piece())),
         2 => Content::Text(text(script).into()),
-        3 => Content::Jid(jid(script)),
+        3 => match jid(script) {
+            jid if *jid.server() != Server::Interop => Content::Jid(jid),
+            _ => Content::Absent,
+        },
         _ if depth < 6 => Content::Nodes((0..script.below(4)).map(|_| self::node(script, depth + 1)).collect()),
         _ => Content::Absent,
     };
