@@ -11,8 +11,8 @@ pub const FORMAT: u64 = 1;
 /// The first entry of a client's life.
 #[derive(Clone)]
 pub struct Begin {
-    /// Version of the library that made the recording.
-    pub library: String,
+    /// Version of whatsio that made the recording.
+    pub version: String,
     /// What the client was made with.
     pub config: Config,
     /// What its generator started from.
@@ -25,7 +25,7 @@ pub struct Begin {
 impl std::fmt::Debug for Begin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Begin")
-            .field("library", &self.library)
+            .field("version", &self.version)
             .field("records", &self.records.as_ref().map(Vec::len))
             .finish_non_exhaustive()
     }
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Begin {
 impl Begin {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.number(FORMAT);
-        out.text(&self.library);
+        out.text(&self.version);
         out.extend_from_slice(self.seed.expose());
         put_profile(out, &self.config.profile);
         let limits = limits(&self.config.limits);
@@ -53,7 +53,7 @@ impl Begin {
     }
 
     pub(super) fn take(take: &mut Take) -> Result<Self, Malformed> {
-        let library = take.text()?;
+        let version = take.text()?;
         let seed = Seed::new(take.array()?);
         let profile = take_profile(take)?;
         let limits = take.list(Take::number)?;
@@ -64,7 +64,7 @@ impl Begin {
                 Ok((Key::new(space, take.blob()?), take_record(take)?))
             })
         })?;
-        Ok(Self { library, config: Config { profile, limits }, seed, records })
+        Ok(Self { version, config: Config { profile, limits }, seed, records })
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
             (Key::new(Space::Inbox, &b"x"[..]), None),
         ];
         let begin = Begin {
-            library: "1.2.3".into(),
+            version: "1.2.3".into(),
             config: Config::default(),
             seed: Seed::new([0xab; 32]),
             records: Some(records.clone()),
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(take.number(), Ok(FORMAT));
         let read = Begin::take(&mut take).unwrap();
         assert_eq!(take.done(), Ok(()));
-        assert_eq!((read.library.as_str(), &read.config, read.records), ("1.2.3", &Config::default(), Some(records)));
+        assert_eq!((read.version.as_str(), &read.config, read.records), ("1.2.3", &Config::default(), Some(records)));
         assert_eq!(read.seed.expose(), begin.seed.expose());
         assert!(!format!("{begin:?}").contains("171"));
     }

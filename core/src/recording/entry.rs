@@ -365,7 +365,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn begin() -> Begin {
-        Begin { library: "1".into(), config: Config::default(), seed: Seed::new([7; 32]), records: None }
+        Begin { version: "1".into(), config: Config::default(), seed: Seed::new([7; 32]), records: None }
     }
 
     fn written() -> Vec<u8> {

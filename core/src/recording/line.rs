@@ -26,8 +26,8 @@ pub struct Line {
 pub enum What {
     /// A client was made.
     Begin {
-        /// Version of the library that made the recording.
-        library: String,
+        /// Version of whatsio that made the recording.
+        version: String,
         /// Root records that it was restored from; `None` when it was created.
         roots: Option<u64>,
         /// Over the whole entry.
@@ -95,9 +95,9 @@ impl LineWriter {
         body.signed(line.jumped_ms);
         self.at_ms = line.at_ms;
         let kind = match &line.what {
-            What::Begin { library, roots, digest } => {
+            What::Begin { version, roots, digest } => {
                 body.number(FORMAT);
-                body.text(library);
+                body.text(version);
                 body.maybe(*roots, |body, roots| body.number(roots));
                 body.extend_from_slice(digest);
                 BEGIN
@@ -210,8 +210,8 @@ impl LineReader {
                 if take.number()? != FORMAT {
                     return Err("it is of another form");
                 }
-                let library = word(take)?;
-                What::Begin { library, roots: take.maybe(Take::number)?, digest: take.array()? }
+                let version = word(take)?;
+                What::Begin { version, roots: take.maybe(Take::number)?, digest: take.array()? }
             }
             CALL => What::Call {
                 word: word(take)?,
@@ -234,9 +234,9 @@ impl LineReader {
 impl Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begin { library, roots: None, .. } => write!(f, "a client is created (whatsio {library})"),
-            Self::Begin { library, roots: Some(roots), .. } => {
-                write!(f, "a client is restored from {roots} records (whatsio {library})")
+            Self::Begin { version, roots: None, .. } => write!(f, "a client is created (whatsio {version})"),
+            Self::Begin { version, roots: Some(roots), .. } => {
+                write!(f, "a client is restored from {roots} records (whatsio {version})")
             }
             Self::Call { word, id, count, size, detail, .. } => {
                 write!(f, "-> {word}")?;
@@ -323,7 +323,7 @@ mod tests {
         let call =
             What::Call { word: "loaded".into(), id: Some(7), count: 2, size: 128, detail: "x".into(), digest: [1; 16] };
         let whats = [
-            What::Begin { library: "1".into(), roots: Some(8), digest: [0; 16] },
+            What::Begin { version: "1".into(), roots: Some(8), digest: [0; 16] },
             call,
             What::Answer { answer: Answer::Op(OpId(1)), digest: [2; 16] },
             What::Output(shape),

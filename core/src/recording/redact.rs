@@ -122,7 +122,7 @@ impl Redactor {
         match entry {
             Entry::Begin(begin) => {
                 let roots = begin.records.as_ref().map(|records| count(records.iter().flat_map(|(_, record)| record)));
-                What::Begin { library: begin.library.clone(), roots, digest: self.mac(entry) }
+                What::Begin { version: begin.version.clone(), roots, digest: self.mac(entry) }
             }
             Entry::Call { call, .. } => {
                 let (id, count, size, detail) = outline(call);
@@ -289,7 +289,7 @@ mod tests {
         let line = |text: &'static [u8]| {
             let mut redactor = Redactor::new(Sizes::Rounded);
             let (seed, config) = (Seed::new([1; 32]), Config::default());
-            let begin = Begin { library: "1".into(), config, seed, records: None };
+            let begin = Begin { version: "1".into(), config, seed, records: None };
             redactor.line(&Entry::Begin(Box::new(begin)));
             let call = Call::SendMessage { chat: crate::types::Jid::pn("1"), content: text.into(), id: None };
             let line = redactor.line(&Entry::Call { now: Now { mono: 0, unix: 0 }, call: Box::new(call) });

@@ -28,7 +28,7 @@ pub(crate) struct Tap {
 impl Tap {
     pub(crate) fn new(config: &Config, seed: &Seed, records: Option<&[(Key, Option<Record>)]>, limit: usize) -> Self {
         let begin = Begin {
-            library: env!("CARGO_PKG_VERSION").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             config: config.clone(),
             seed: seed.clone(),
             records: records.map(<[_]>::to_vec),

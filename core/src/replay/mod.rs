@@ -31,7 +31,7 @@ pub struct Known {
     pub outputs: u64,
     /// Clients that were made.
     pub lives: u64,
-    /// Version of the library that made the recording, if not this one. Another version may do things otherwise.
+    /// Version of whatsio that made the recording, if not this one. Another version may do things otherwise.
     pub other_version: Option<String>,
     /// Why the recording ends, if it says so.
     pub ended: Option<Ended>,
@@ -152,8 +152,8 @@ impl Replay {
         self.quiet = false;
         self.known.lives += 1;
         self.known.ended = None;
-        if begin.library != env!("CARGO_PKG_VERSION") {
-            self.known.other_version = Some(begin.library.clone());
+        if begin.version != env!("CARGO_PKG_VERSION") {
+            self.known.other_version = Some(begin.version.clone());
         }
         let (config, seed) = (begin.config.clone(), begin.seed.clone());
         let made = match &begin.records {
