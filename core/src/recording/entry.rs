@@ -3,7 +3,7 @@
 use super::ReadError;
 use super::begin::{Begin, FORMAT};
 use super::call::{Call, put_input};
-use super::frames::{Deframer, Framer};
+use super::frames::{BEGIN, Deframer, Framer};
 use super::shape::{Shape, word};
 use super::wire::{Malformed, Put as _, Take};
 use crate::api::{Input, MessageId, Misuse, OpId};
@@ -99,7 +99,6 @@ impl<T: Answered> Answered for Result<T, Misuse> {
 /// What checks of recordings start from.
 const LABEL: &[u8] = b"whatsio recording v1";
 
-const BEGIN: u8 = 1;
 const CALL: u8 = 2;
 const ANSWER: u8 = 3;
 const OUTPUT: u8 = 4;
@@ -249,8 +248,6 @@ pub(super) fn take_ended(take: &mut Take) -> Result<Ended, Malformed> {
 pub struct Reader {
     deframer: Deframer,
     clock: Now,
-    begun: bool,
-    failed: Option<ReadError>,
 }
 
 impl Default for Reader {
@@ -263,7 +260,7 @@ impl Reader {
     /// A reader at the start of a recording.
     #[must_use]
     pub fn new() -> Self {
-        Self { deframer: Deframer::new(LABEL, BEGIN), clock: NEVER, begun: false, failed: None }
+        Self { deframer: Deframer::new(LABEL, BEGIN), clock: NEVER }
     }
 
     /// Takes more of the recording.
@@ -288,60 +285,45 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]; the same again from then on.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, ReadError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        let result = self.read();
-        if let Err(error) = &result {
-            self.failed = Some(error.clone());
-        }
-        result
-    }
-
-    fn read(&mut self) -> Result<Option<Entry>, ReadError> {
-        let entry = self.deframer.number();
-        let Some((kind, body)) = self.deframer.next()? else { return Ok(None) };
-        if !self.begun && kind != BEGIN {
-            return Err(ReadError::NotBegun);
-        }
-        self.begun = true;
-        match self.parse(kind, body) {
-            Ok(entry) => Ok(Some(entry)),
+        let Self { deframer, clock } = self;
+        deframer.read(|entry, kind, body| match parse(clock, kind, body) {
+            Ok(found) => Ok(found),
             Err(Unreadable::Newer(found)) => Err(ReadError::Newer { found, known: FORMAT }),
             Err(Unreadable::Malformed(what)) => Err(ReadError::Malformed { entry, what }),
-        }
+        })
     }
+}
 
-    fn parse(&mut self, kind: u8, body: Bytes) -> Result<Entry, Unreadable> {
-        let mut take = Take::new(body);
-        let entry = match kind {
-            BEGIN => {
-                let format = take.number()?;
-                if format != FORMAT {
-                    return Err(Unreadable::Newer(format));
-                }
-                self.clock = NEVER;
-                Entry::Begin(Box::new(Begin::take(&mut take)?))
+/// Reads an entry; `clock` goes with the calls.
+fn parse(clock: &mut Now, kind: u8, body: Bytes) -> Result<Entry, Unreadable> {
+    let mut take = Take::new(body);
+    let entry = match kind {
+        BEGIN => {
+            let format = take.number()?;
+            if format != FORMAT {
+                return Err(Unreadable::Newer(format));
             }
-            CALL => {
-                let (passed, jumped) = (take.number()?, take.signed()?.cast_unsigned());
-                let unix = self.clock.unix.wrapping_add(passed).wrapping_add(jumped);
-                self.clock = Now { mono: self.clock.mono.saturating_add(passed), unix };
-                Entry::Call { now: self.clock, call: Box::new(Call::take(&mut take)?) }
-            }
-            ANSWER => Entry::Answer(take_answer(&mut take)?),
-            OUTPUT => Entry::Output(Shape::take(&mut take)?),
-            REST => {
-                let deadline = take.maybe(Take::signed)?;
-                let deadline = deadline.map(|ahead| self.clock.mono.wrapping_add(ahead.cast_unsigned()));
-                Entry::Rest { deadline, wants_frames: take.flag()? }
-            }
-            END => Entry::End(take_ended(&mut take)?),
-            _ => return Err("an unknown entry".into()),
-        };
-        take.done()?;
-        Ok(entry)
-    }
+            *clock = NEVER;
+            Entry::Begin(Box::new(Begin::take(&mut take)?))
+        }
+        CALL => {
+            let (passed, jumped) = (take.number()?, take.signed()?.cast_unsigned());
+            let unix = clock.unix.wrapping_add(passed).wrapping_add(jumped);
+            *clock = Now { mono: clock.mono.saturating_add(passed), unix };
+            Entry::Call { now: *clock, call: Box::new(Call::take(&mut take)?) }
+        }
+        ANSWER => Entry::Answer(take_answer(&mut take)?),
+        OUTPUT => Entry::Output(Shape::take(&mut take)?),
+        REST => {
+            let deadline = take.maybe(Take::signed)?;
+            let deadline = deadline.map(|ahead| clock.mono.wrapping_add(ahead.cast_unsigned()));
+            Entry::Rest { deadline, wants_frames: take.flag()? }
+        }
+        END => Entry::End(take_ended(&mut take)?),
+        _ => return Err("an unknown entry".into()),
+    };
+    take.done()?;
+    Ok(entry)
 }
 
 enum Unreadable {

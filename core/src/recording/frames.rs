@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 /// A longer entry was not written by a recorder: the longest hold the records of one load.
 pub const LONGEST_ENTRY: usize = 64 << 20;
 
+/// The kind that every recording begins with.
+pub(super) const BEGIN: u8 = 1;
+
 const CHECK: usize = 4;
 
 /// What the check of the next entry starts from.
@@ -66,12 +69,13 @@ pub(super) struct Deframer {
     state: State,
     buffer: BytesMut,
     number: u64,
+    failed: Option<ReadError>,
 }
 
 impl Deframer {
     /// Entries of the kind `starting` depend on nothing before them.
     pub(super) fn new(label: &'static [u8], starting: u8) -> Self {
-        Self { label, starting, state: State::first(label), buffer: BytesMut::new(), number: 0 }
+        Self { label, starting, state: State::first(label), buffer: BytesMut::new(), number: 0, failed: None }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -88,8 +92,27 @@ impl Deframer {
         self.number
     }
 
+    /// The next whole entry as `parse` reads it, which is told its number, kind and body. An error is final: nothing behind
+    /// it can be trusted.
+    pub(super) fn read<T>(
+        &mut self,
+        parse: impl FnOnce(u64, u8, Bytes) -> Result<T, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let entry = self.number;
+        let read = self.next().and_then(|found| match found {
+            None => Ok(None),
+            Some((kind, _)) if entry == 0 && kind != BEGIN => Err(ReadError::NotBegun),
+            Some((kind, body)) => parse(entry, kind, body).map(Some),
+        });
+        self.failed = read.as_ref().err().cloned();
+        read
+    }
+
     /// The next whole entry: its kind and body.
-    pub(super) fn next(&mut self) -> Result<Option<(u8, Bytes)>, ReadError> {
+    fn next(&mut self) -> Result<Option<(u8, Bytes)>, ReadError> {
         let entry = self.number;
         let Some((head, length)) = self.head()? else { return Ok(None) };
         if self.buffer.len() < head + length + CHECK {

@@ -3,7 +3,7 @@
 use super::ReadError;
 use super::begin::FORMAT;
 use super::entry::{Answer, Ended, put_answer, put_ended, take_answer, take_ended};
-use super::frames::{Deframer, Framer};
+use super::frames::{BEGIN, Deframer, Framer};
 use super::shape::{Digest, Kind, Shape, word};
 use super::wire::{Malformed, Put as _, Take};
 use crate::api::Space;
@@ -70,7 +70,6 @@ pub enum What {
 
 const LABEL: &[u8] = b"whatsio redacted recording v1";
 
-const BEGIN: u8 = 1;
 const CALL: u8 = 2;
 const ANSWER: u8 = 3;
 const OUTPUT: u8 = 4;
@@ -139,8 +138,6 @@ impl LineWriter {
 pub struct LineReader {
     deframer: Deframer,
     at_ms: u64,
-    begun: bool,
-    failed: Option<ReadError>,
 }
 
 impl Default for LineReader {
@@ -153,7 +150,7 @@ impl LineReader {
     /// A reader at the start of a redacted recording.
     #[must_use]
     pub fn new() -> Self {
-        Self { deframer: Deframer::new(LABEL, 0), at_ms: 0, begun: false, failed: None }
+        Self { deframer: Deframer::new(LABEL, 0), at_ms: 0 }
     }
 
     /// Takes more of the recording.
@@ -178,57 +175,42 @@ impl LineReader {
     /// # Errors
     /// [`ReadError`]; the same again from then on.
     pub fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        let result = self.read();
-        if let Err(error) = &result {
-            self.failed = Some(error.clone());
-        }
-        result
+        let Self { deframer, at_ms } = self;
+        deframer.read(|entry, kind, body| {
+            let mut take = Take::new(body);
+            let line = parse(at_ms, kind, &mut take).and_then(|line| take.done().map(|()| line));
+            line.map_err(|what| ReadError::Malformed { entry, what })
+        })
     }
+}
 
-    fn read(&mut self) -> Result<Option<Line>, ReadError> {
-        let entry = self.deframer.number();
-        let Some((kind, body)) = self.deframer.next()? else { return Ok(None) };
-        if !self.begun && kind != BEGIN {
-            return Err(ReadError::NotBegun);
-        }
-        self.begun = true;
-        let malformed = |what| ReadError::Malformed { entry, what };
-        let mut take = Take::new(body);
-        let line = self.parse(kind, &mut take).map_err(malformed)?;
-        take.done().map_err(malformed)?;
-        Ok(Some(line))
-    }
-
-    fn parse(&mut self, kind: u8, take: &mut Take) -> Result<Line, Malformed> {
-        let (passed, jumped_ms) = (take.signed()?, take.signed()?);
-        self.at_ms = self.at_ms.wrapping_add(passed.cast_unsigned());
-        let what = match kind {
-            BEGIN => {
-                if take.number()? != FORMAT {
-                    return Err("it is of another form");
-                }
-                let version = word(take)?;
-                What::Begin { version, roots: take.maybe(Take::number)?, digest: take.array()? }
+/// Reads a line; `at_ms` goes with them.
+fn parse(at_ms: &mut u64, kind: u8, take: &mut Take) -> Result<Line, Malformed> {
+    let (passed, jumped_ms) = (take.signed()?, take.signed()?);
+    *at_ms = at_ms.wrapping_add(passed.cast_unsigned());
+    let what = match kind {
+        BEGIN => {
+            if take.number()? != FORMAT {
+                return Err("it is of another form");
             }
-            CALL => What::Call {
-                word: word(take)?,
-                id: take.maybe(Take::number)?,
-                count: take.number()?,
-                size: take.number()?,
-                detail: word(take)?,
-                digest: take.array()?,
-            },
-            ANSWER => What::Answer { answer: take_answer(take)?, digest: take.array()? },
-            OUTPUT => What::Output(Shape::take(take)?),
-            REST => What::Rest { deadline_in_ms: take.maybe(Take::signed)?, wants_frames: take.flag()? },
-            END => What::End(take_ended(take)?),
-            _ => return Err("an unknown line"),
-        };
-        Ok(Line { at_ms: self.at_ms, jumped_ms, what })
-    }
+            let version = word(take)?;
+            What::Begin { version, roots: take.maybe(Take::number)?, digest: take.array()? }
+        }
+        CALL => What::Call {
+            word: word(take)?,
+            id: take.maybe(Take::number)?,
+            count: take.number()?,
+            size: take.number()?,
+            detail: word(take)?,
+            digest: take.array()?,
+        },
+        ANSWER => What::Answer { answer: take_answer(take)?, digest: take.array()? },
+        OUTPUT => What::Output(Shape::take(take)?),
+        REST => What::Rest { deadline_in_ms: take.maybe(Take::signed)?, wants_frames: take.flag()? },
+        END => What::End(take_ended(take)?),
+        _ => return Err("an unknown line"),
+    };
+    Ok(Line { at_ms: *at_ms, jumped_ms, what })
 }
 
 impl Display for What {
